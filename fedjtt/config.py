@@ -1,0 +1,226 @@
+"""The run configuration: one schema with flat kebab-case keys for TOML, CLI options, ``--set`` and Flower's run config.
+
+Validated here, once, at the edge; inside the library plain arguments travel.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedjtt.errors import ConfigError, nearest
+
+Auto = Literal["auto"]
+AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
+AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
+
+# What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
+NOT_IN_ID = frozenset({"engine", "workers", "device", "out", "data-dir", "download"})
+
+
+def kebab(name: str) -> str:
+    """Return the key as users write it: ``batch_size`` is ``batch-size``."""
+    return name.replace("_", "-")
+
+
+def _choice(default: str, allowed: tuple[str, ...], text: str) -> Any:
+    return Field(default, description=text, json_schema_extra={"allowed": list(allowed)})
+
+
+DATASETS = ("digits", "spuco-mnist")
+DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
+PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
+METHODS = ("erm", "jtt", "group-balanced")
+AGGREGATORS = (
+    "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",
+    "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan",
+)  # fmt: skip
+
+
+class RunConfig(BaseModel):
+    """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=kebab, populate_by_name=True)
+
+    dataset: str = _choice("digits", DATASETS, "dataset to train on")
+    data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
+    download: bool = Field(False, description="let torchvision download missing files into data-dir")
+    difficulty: str = _choice(
+        "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
+    )
+    corner: str = _choice("top-right", ("top-left", "top-right"), "corner of the coloured box")
+    spurious_strength: float | Auto = Field(
+        "auto", description="share of a class in its own colour, (0, 1]; auto: .9 for digits, .995 for spuco-mnist"
+    )
+    label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
+    core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
+
+    machines: int = Field(10, ge=1, description="machines that the train data is spread over")
+    partition: str = _choice("iid", PARTITIONS, "how the train data is spread over the machines")
+    dirichlet_alpha: float = Field(0.5, gt=0, description="concentration of the dirichlet partitions; small is uneven")
+    method: str = _choice("jtt", METHODS, "training method")
+    robust: str = _choice(
+        "central", ("central", "federated"), "where the robust stage trains: on the server's data, or on the machines"
+    )
+
+    identify: str = _choice(
+        "local", ("local",), "how the minority is found; local: every machine on its own, as in the original"
+    )
+    identify_epochs: int = Field(2, ge=1, description="epochs of the identification model")
+    identify_batch_size: int = Field(32, ge=1, description="batch size of the identification stage")
+    identify_learning_rate: float = Field(0.02, gt=0, description="learning rate of the identification stage")
+    identify_weight_decay: float = Field(0.0, ge=0, description="weight decay of the identification stage")
+    identify_schedule: str = _choice(
+        "same-epochs",
+        ("same-epochs", "same-updates"),
+        "same-updates: every machine makes as many steps as one machine with all the data would (N times the work)",
+    )
+
+    upsample: int | Auto = Field(
+        "auto", description="times that an error example stands in the data; auto: from the error set's size"
+    )
+    upsample_fraction: float = Field(
+        2.0, gt=0, description="auto factor = max(1, floor(fraction x (N - |E|) / |E|)); .8 is the original"
+    )
+    upsample_convention: str = _choice(
+        "copies", ("copies", "extra"), "copies: factor times in all; extra: factor further times"
+    )
+
+    robust_epochs: int = Field(
+        3, ge=1, description="epochs of the robust stage over the upsampled data, in all rounds together"
+    )
+    robust_rounds: int = Field(10, ge=1, description="rounds that the robust stage is cut into, in central too")
+    robust_schedule: str = _choice(
+        "same-epochs",
+        ("same-epochs", "same-updates"),
+        "same-updates: every machine makes as many steps as central training would",
+    )
+    batch_size: int = Field(64, ge=1, description="batch size of the robust stage")
+    learning_rate: float = Field(0.05, gt=0, description="(peak) learning rate of the robust stage")
+    learning_rate_schedule: str = _choice(
+        "one-cycle", ("constant", "one-cycle", "cosine"), "learning rate over the stage's steps"
+    )
+    averaging: str = _choice("ema", ("none", "ema"), "ema: evaluate an exponential average of the weights")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of the robust stage")
+    aggregator: str = _choice("fedavg", AGGREGATORS, "Flower's rule that joins the machines' updates")
+    server_learning_rate: float = Field(
+        1.0, gt=0, description="server learning rate of fedavgm, fedadagrad, fedadam and fedyogi"
+    )
+    proximal_mu: float = Field(
+        0.0, ge=0, description="pull towards the round's incoming weights (FedProx); needs aggregator fedprox"
+    )
+    fraction_train: float = Field(
+        1.0, gt=0, le=1, description="share of the machines that train in a federated round, drawn by seed"
+    )
+    min_machines: float = Field(
+        1.0, gt=0, description="good replies that a round needs: a share up to 1, or a number above 1"
+    )
+
+    model: str = _choice("lenet", ("lenet", "mlp"), "network")
+    selection: str = _choice(
+        "val-worst-group", ("last", "val-worst-group", "val-worst-class", "val-average"), "round whose model is kept"
+    )
+    evaluation_at: str = _choice("server", ("server", "machines"), "who holds validation and test data")
+    seed: int = Field(0, ge=0, description="seed of data, partition, weights and every random choice")
+    threads: int = Field(1, ge=1, description="torch threads of a process; another number gives other bits")
+    engine: str = _choice(
+        "in-process",
+        ("in-process", "flower"),
+        "in-process: one process or a few workers; flower: Flower's simulation runtime",
+    )
+    workers: int = Field(1, ge=1, description="processes that the machines of one run are spread over")
+    device: str = _choice("cpu", ("cpu", "cuda"), "where tensors live")
+    out: str = Field(
+        "", description="folder for the result; empty: runs/<name and id> for the CLI, no folder under flwr run"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            allowed = extra.get("allowed") if isinstance(extra, dict) else None
+            value = getattr(self, name)
+            if isinstance(allowed, list) and value not in allowed:
+                names = [str(item) for item in allowed]
+                raise ConfigError(f"{kebab(name)} is {value!r}; allowed are {', '.join(names)}{nearest(value, names)}")
+        if self.spurious_strength != "auto" and not 0 < self.spurious_strength <= 1:
+            raise ConfigError(
+                f"spurious-strength is {self.spurious_strength}; give a share above 0 and up to 1, or auto"
+            )
+        if self.upsample != "auto" and self.upsample < 1:
+            raise ConfigError(f"upsample is {self.upsample}; give a whole number from 1, or auto")
+        if self.proximal_mu > 0 and self.aggregator != "fedprox":
+            raise ConfigError(
+                f"proximal-mu is {self.proximal_mu} but aggregator is {self.aggregator}; "
+                "set aggregator to fedprox, or proximal-mu to 0"
+            )
+        if self.min_machines > 1 and self.min_machines != int(self.min_machines):
+            raise ConfigError(
+                f"min-machines is {self.min_machines}; give a share up to 1, or a whole number of machines"
+            )
+        return self
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """Return every key, in the order of the documentation."""
+        return tuple(kebab(name) for name in cls.model_fields)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Validate flat kebab-case values and fill the defaults, ``auto`` ones that depend on the dataset included.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown key or a bad value, in one line that names what is allowed.
+        """
+        known = cls.keys()
+        for key in values:
+            if key not in known:
+                raise ConfigError(f"unknown key {key!r}{nearest(key, known)}; 'fedjtt run --help' lists all keys")
+        try:
+            config = cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0])
+            raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
+        return config._resolved()
+
+    def _resolved(self) -> "RunConfig":
+        update: dict[str, Any] = {}
+        if self.spurious_strength == "auto":
+            update["spurious_strength"] = AUTO_STRENGTH[self.dataset]
+        if self.difficulty == "auto":
+            update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
+        return self.model_copy(update=update)
+
+    def flat(self) -> dict[str, str | int | float | bool]:
+        """Return every key with its value: plain types only, as Flower's run config and TOML want them."""
+        return self.model_dump(by_alias=True)
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """Return a validated copy with other values; keywords are attribute names."""
+        return RunConfig.parse({**self.flat(), **{kebab(name): value for name, value in changes.items()}})
+
+    @property
+    def run_id(self) -> str:
+        """16 hex digits over every key that can change the result."""
+        return digest_of({key: value for key, value in self.flat().items() if key not in NOT_IN_ID})[:16]
+
+    def subset(self, keys: tuple[str, ...]) -> dict[str, Any]:
+        """Return the chosen keys with their values, for the key of a cached stage."""
+        values = self.flat()
+        return {key: values[key] for key in keys}
+
+
+def _describe(key: str) -> str:
+    field = RunConfig.model_fields.get(key.replace("-", "_"))
+    return field.description or "" if field else "see docs/configuration.md"
+
+
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

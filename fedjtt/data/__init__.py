@@ -1,0 +1,1 @@
+"""Datasets: made, grouped, spread over machines."""

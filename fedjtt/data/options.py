@@ -1,0 +1,56 @@
+"""What a source of data is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedjtt.data.spurious import BOXES, CORNERS
+from fedjtt.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """One dataset, down to the last bit.
+
+    Attributes
+    ----------
+    dataset : str
+        A name in :data:`fedjtt.data.sources.SOURCES`.
+    data_dir : Path or None
+        Where the files are: the folder that holds ``MNIST/raw``. None: fedjtt's own folder in the user's cache.
+    download : bool
+        Whether files that are missing may be downloaded.
+    difficulty : str
+        Where the background is painted, a name in :data:`fedjtt.data.spurious.BOXES`.
+    corner : str
+        The corner of the painted box, ``top-left`` (the public generator) or ``top-right``.
+    spurious_strength : float
+        Share of each label's train examples that get the label's own colour, in (0, 1].
+    label_noise, core_noise : float
+        Shares of the train examples with a wrong label and with a damaged digit, in [0, 1].
+    seed : int
+        The run's seed; the data depends on it and never on the method.
+    """
+
+    dataset: str
+    data_dir: Path | None
+    download: bool
+    difficulty: str
+    corner: str
+    spurious_strength: float
+    label_noise: float
+    core_noise: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names and shares that are none."""
+        for name, value, allowed in (
+            ("difficulty", self.difficulty, tuple(BOXES)),
+            ("corner", self.corner, CORNERS),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"{name} is {value!r}; allowed are {', '.join(allowed)}{nearest(value, allowed)}")
+        if not 0 < self.spurious_strength <= 1:
+            raise ConfigError(f"spurious-strength is {self.spurious_strength}; give a number above 0 and at most 1")
+        for name, share in (("label-noise", self.label_noise), ("core-noise", self.core_noise)):
+            if not 0 <= share <= 1:
+                raise ConfigError(f"{name} is {share}; give a number from 0 to 1")

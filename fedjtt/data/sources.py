@@ -1,0 +1,86 @@
+"""The datasets by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fedjtt.data.digits import load_digits
+from fedjtt.data.grouped import Splits
+from fedjtt.data.options import DataOptions
+from fedjtt.data.spuco_mnist import load_spuco_mnist
+from fedjtt.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset that can be asked for by name.
+
+    Attributes
+    ----------
+    name, summary : str
+        What it is called, and one line about it.
+    loader : Callable
+        Makes the three parts from the options.
+    default_strength, default_difficulty : float, str
+        What a run takes when it says nothing else.
+    needs_files : bool
+        Whether it reads files that are not part of the installation.
+    """
+
+    name: str
+    summary: str
+    loader: Callable[[DataOptions], Splits]
+    default_strength: float
+    default_difficulty: str
+    needs_files: bool
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            name="digits",
+            summary="scikit-learn's 1,797 handwritten digits on coloured backgrounds; nothing to download",
+            loader=load_digits,
+            default_strength=0.9,
+            default_difficulty="large",
+            needs_files=False,
+        ),
+        Source(
+            name="spuco-mnist",
+            summary="SpuCoMNIST: 70,000 MNIST digits with a coloured patch or background; needs MNIST's four files",
+            loader=load_spuco_mnist,
+            default_strength=0.995,
+            default_difficulty="medium",
+            needs_files=True,
+        ),
+    )
+}
+"""Every dataset by name."""
+
+
+def source(name: str) -> Source:
+    """Return the dataset of that name; ConfigError, with the nearest name, where there is none."""
+    if name not in SOURCES:
+        raise ConfigError(f"dataset is {name!r}; allowed are {', '.join(SOURCES)}{nearest(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def default_options(dataset: str, seed: int = 0) -> DataOptions:
+    """Return a dataset's defaults, to be changed with :func:`dataclasses.replace`."""
+    chosen = source(dataset)
+    return DataOptions(
+        dataset=dataset,
+        data_dir=None,
+        download=False,
+        difficulty=chosen.default_difficulty,
+        corner="top-right",
+        spurious_strength=chosen.default_strength,
+        label_noise=0.0,
+        core_noise=0.0,
+        seed=seed,
+    )
+
+
+def load(options: DataOptions) -> Splits:
+    """Return the dataset that the options describe."""
+    return source(options.dataset).loader(options)

@@ -1,0 +1,59 @@
+"""Every error that fedjtt raises on purpose.
+
+::
+
+    FedJTTError                    one clear line for the user, no traceback
+    ├── UserError                  exit code 2: something to correct; nothing was written
+    │   ├── ConfigError            a setting: unknown key, bad value, values that exclude each other
+    │   └── DataError              a dataset: missing, damaged, or of the wrong shape
+    └── RunError                   exit code 1: the run itself went wrong
+        ├── DivergedError          a loss or a weight is not finite
+        └── EngineError            a machine, a worker or Flower's runtime failed
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FedJTTError(Exception):
+    """Root of all errors raised on purpose; its text is one line meant for the user."""
+
+    exit_code = 1
+
+
+class UserError(FedJTTError):
+    """The user can correct this; nothing was computed or written."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class DataError(UserError):
+    """A dataset is missing, damaged, or not of the shape that was announced."""
+
+
+class RunError(FedJTTError):
+    """The run started and could not be finished."""
+
+
+class DivergedError(RunError):
+    """A loss or a weight became NaN or infinite."""
+
+
+class EngineError(RunError):
+    """A machine, a worker process or Flower's runtime failed."""
+
+
+def error_of(kind: str, text: str) -> FedJTTError:
+    """Return the error that another process told of by the name of its class; an unknown name is an EngineError."""
+    kinds = {error.__name__: error for error in (ConfigError, DataError, DivergedError)}
+    return kinds.get(kind, EngineError)(text)
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest allowed name, or an empty string."""
+    close = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,111 @@
+"""Group accuracies from sums: (correct, count) per group, added over batches, machines and splits alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.sampling import gather
+from fedjtt.models import FlatModel
+
+EVALUATION_BATCH = 500
+
+
+@torch.no_grad()
+def predict(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return the predicted labels, int64 ``[len(rows)]``, in evaluation mode."""
+    model.module.eval()
+    device = model.vector.device
+    parts = [
+        model.module(gather(dataset.x, part).to(device)).argmax(dim=1).cpu()
+        for part in torch.split(rows, EVALUATION_BATCH)
+    ]
+    return torch.cat(parts) if parts else rows.new_zeros(0)
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """Correct predictions and examples per group; groups are the labels alone where there is no attribute.
+
+    Attributes
+    ----------
+    correct, count : Tensor
+        int64 ``[num_labels * num_attributes]``, label by label.
+    num_attributes : int
+        0 where the attribute is not known.
+    """
+
+    correct: Tensor
+    count: Tensor
+    num_attributes: int
+
+    def __add__(self, other: "GroupSums") -> "GroupSums":
+        """Return the sums over both."""
+        return GroupSums(self.correct + other.correct, self.count + other.count, self.num_attributes)
+
+
+def group_sums(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> GroupSums:
+    """Count examples and correct predictions of the given rows per group."""
+    correct = predict(model, dataset, rows) == dataset.label[rows]
+    known = dataset.attribute is not None
+    group = (dataset.group if known else dataset.label)[rows]
+    size = dataset.num_groups if known else dataset.num_labels
+    return GroupSums(
+        correct=torch.bincount(group[correct], minlength=size),
+        count=torch.bincount(group, minlength=size),
+        num_attributes=dataset.num_attributes if known else 0,
+    )
+
+
+def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any]:
+    """Turn sums into the figures of a result.
+
+    A group without examples has no accuracy: it is listed with count 0 and left out of the worst group.
+
+    Parameters
+    ----------
+    sums : GroupSums
+        Over all machines.
+    train_counts : sequence of int or None
+        Train examples per group, the weights of ``adjusted-average-accuracy``.
+
+    Returns
+    -------
+    dict
+        ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``
+        (None where it cannot be said), ``groups`` (label, attribute, count, correct), ``empty-groups``.
+    """
+    correct, count = sums.correct.double(), sums.count.double()
+    accuracy = correct / count  # NaN where the count is 0
+    present = count > 0
+    per_label = max(1, sums.num_attributes)
+    by_class = correct.view(-1, per_label).sum(1) / count.view(-1, per_label).sum(1)
+    has_groups = sums.num_attributes > 0
+    adjusted = None
+    if has_groups and train_counts is not None:
+        weight = torch.tensor(train_counts, dtype=torch.float64) * present
+        adjusted = float((accuracy.nan_to_num() * weight).sum() / weight.sum()) if weight.sum() else None
+    return {
+        "worst-group-accuracy": float(accuracy[present].min()) if has_groups and present.any() else None,
+        "worst-class-accuracy": float(by_class[~by_class.isnan()].min()) if present.any() else None,
+        "average-accuracy": float(correct.sum() / count.sum()) if present.any() else None,
+        "adjusted-average-accuracy": adjusted,
+        "groups": [
+            {
+                "label": index // per_label,
+                "attribute": index % per_label if has_groups else None,
+                "count": int(sums.count[index]),
+                "correct": int(sums.correct[index]),
+            }
+            for index in range(len(sums.count))
+        ],
+        "empty-groups": int((~present).sum()),
+    }
+
+
+def precision_recall(true_positives: int, found: int, minority: int) -> tuple[float | None, float | None]:
+    """Return precision and recall of an error set against the true minority; None where the divisor is 0."""
+    return (true_positives / found if found else None, true_positives / minority if minority else None)

@@ -1,0 +1,1 @@
+"""Who is the minority: pure functions from predictions to error sets."""

@@ -1,0 +1,43 @@
+"""Group accuracies of a model over whoever holds the split: both halves, and the choice of a round by them."""
+
+from typing import Any
+
+import torch
+
+from fedjtt.evaluation import GroupSums, group_sums, scores
+from fedjtt.methods.base import Array, Node, Payload, Place, Server
+
+SPLITS = ("train", "validation", "test")
+SELECTION_SCORE = {
+    "val-worst-group": "worst-group-accuracy",
+    "val-worst-class": "worst-class-accuracy",
+    "val-average": "average-accuracy",
+}
+
+
+def assess(node: Node, request: Payload) -> Payload:
+    """Report (correct, count) per group of the machine's part of a split, for the weights in the request."""
+    part = getattr(node.data, SPLITS[request.integer("split")])
+    sums = group_sums(node.load(request.arrays["weights"]), part.dataset, part.rows)
+    return Payload(
+        numbers={
+            "correct": [int(value) for value in sums.correct],
+            "count": [int(value) for value in sums.count],
+            "attributes": sums.num_attributes,
+        }
+    )
+
+
+def assess_weights(server: Server, weights: Array, split: str, train_counts: list[int] | None) -> dict[str, Any]:
+    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided."""
+    place: Place = "machines" if server.config.evaluation_at == "machines" else "server"
+    request = Payload(arrays={"weights": weights}, numbers={"split": SPLITS.index(split)})
+    total: GroupSums | None = None
+    for reply in server.ask(place, "assess", request):
+        sums = GroupSums(
+            torch.tensor(reply.integers("correct")), torch.tensor(reply.integers("count")), reply.integer("attributes")
+        )
+        total = sums if total is None else total + sums
+    if total is None:
+        raise RuntimeError("a round without replies is refused before it is reduced")
+    return scores(total, train_counts)

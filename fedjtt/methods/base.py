@@ -1,0 +1,200 @@
+"""What a method is made of: payloads that travel, the node and the server that the two halves of a stage see.
+
+A method file holds both halves of an algorithm. The node's half is a function ``(Node, Payload) -> Payload``, called
+an action; the server's half is a plain procedure that asks machines for actions and reduces their replies. Neither
+knows Flower: records, client_app and strategies carry the payloads over whichever Grid lies below.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fedjtt.cache import StageCache
+from fedjtt.config import RunConfig
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.models import FlatModel, ModelBuilder, build_model
+from fedjtt.seeding import torch_generator
+
+Array = NDArray[Any]
+Scalar = int | float | list[int] | list[float]
+Place = Literal["machines", "server"]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What one message carries: arrays by name, numbers by name."""
+
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    numbers: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def integer(self, name: str) -> int:
+        """Return a number that must be whole."""
+        value = self.numbers[name]
+        if not isinstance(value, int):
+            raise TypeError(f"{name} is {value!r}, not a whole number")
+        return value
+
+    def real(self, name: str) -> float:
+        """Return a number."""
+        value = self.numbers[name]
+        if isinstance(value, list):
+            raise TypeError(f"{name} is a list, not a number")
+        return float(value)
+
+    def integers(self, name: str) -> list[int]:
+        """Return a list of whole numbers."""
+        value = self.numbers[name]
+        if not isinstance(value, list):
+            raise TypeError(f"{name} is {value!r}, not a list")
+        return [int(item) for item in value]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a dataset: what a machine sees of one split, without a copy of it."""
+
+    dataset: GroupedDataset
+    rows: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.rows)
+
+    @property
+    def id(self) -> Tensor:
+        """int64 ``[n]``: the ids of the part's examples, ascending."""
+        return self.dataset.id[self.rows]
+
+
+@dataclass(frozen=True)
+class NodeData:
+    """A machine's part of each split."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+@lru_cache(maxsize=2)
+def _workspace(
+    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str
+) -> tuple[FlatModel, Tensor]:
+    # Building a network costs as much as training a small machine's round.
+    model = build_model(builder, shape, num_labels, torch_generator(seed, "weights"), device)
+    return model, model.vector.clone()
+
+
+@dataclass
+class Node:
+    """A machine, as the node's half of an algorithm sees it.
+
+    Attributes
+    ----------
+    memo : MutableMapping
+        Arrays that a machine keeps between messages: a cache of what it can compute again, never the only copy.
+    model_builder : callable or None
+        A network of the caller's own in place of ``config.model``.
+    """
+
+    partition_id: int
+    num_partitions: int
+    config: RunConfig
+    data: NodeData
+    memo: MutableMapping[str, Array]
+    cache: StageCache | None = None
+    model_builder: ModelBuilder | None = None
+
+    def initial_model(self) -> FlatModel:
+        """Return a network with the run's initial weights: the same on every machine and for every method.
+
+        A process has one network for all its machines; what is returned is valid until the next call.
+        """
+        dataset = self.data.train.dataset
+        builder = self.model_builder or self.config.model
+        shape = tuple(dataset.x.shape[1:])
+        model, initial = _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device)
+        model.load(initial)
+        return model
+
+    def load(self, weights: Array) -> FlatModel:
+        """Return a network with the given weights, float32 ``[num_parameters]``."""
+        model = self.initial_model()
+        model.load(torch.from_numpy(weights.copy()))
+        return model
+
+    def generator(self, purpose: str, server_round: int = 0) -> torch.Generator:
+        """Return this machine's generator for a purpose and a round."""
+        return torch_generator(self.config.seed, purpose, server_round, self.partition_id)
+
+
+class Server(Protocol):
+    """What the server's half of an algorithm can do; strategies/ implements it over a Flower Grid."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's configuration."""
+
+    @property
+    def cache(self) -> StageCache | None:
+        """Results of earlier stages, or None."""
+
+    @property
+    def initial(self) -> Array | None:
+        """Weights to start from in place of the seed's, or None."""
+
+    def note(self, text: str) -> None:
+        """Add a line to what the result says about itself."""
+
+    def ask(self, place: Place, action: str, request: Payload, server_round: int = 0) -> list[Payload]:
+        """Send a request to every machine of a place and return the good replies, ordered by partition id."""
+
+    def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:
+        """Join machines' weights, each with its size, by the run's aggregator."""
+
+    def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
+        """Tell whoever watches that a round has ended."""
+
+
+Action = Callable[[Node, Payload], Payload]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a method returns: the selected weights and what the result says of how they came about.
+
+    Attributes
+    ----------
+    weights : ndarray
+        float32 ``[num_parameters]``.
+    history : list of dict
+        A line a round.
+    seconds : dict
+        CPU seconds: ``robust`` along the slowest machine of every round and ``robust-sum`` over all machines.
+    selected_round : int
+        The round whose weights these are.
+    identification : dict or None
+        What was found, for methods that look for a minority.
+    """
+
+    weights: Array
+    history: list[dict[str, Any]]
+    seconds: dict[str, Any]
+    selected_round: int
+    identification: dict[str, Any] | None = None
+
+
+class Method(Protocol):
+    """An algorithm: its name, the weights that its examples have on a node, and its server half."""
+
+    name: str
+
+    def example_weights(self, node: Node, request: Payload) -> Tensor:
+        """Return the train part's weights: int64 copies, or float sampling weights, ``[n]``."""
+
+    def coordinate(self, server: Server) -> Trained:
+        """Run all stages and return the trained model."""

@@ -1,0 +1,74 @@
+"""How many examples each machine has, by group: counts, asked for once before anything is trained."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fedjtt.errors import EngineError
+from fedjtt.methods.base import Node, Payload, Place, Server
+
+
+def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
+    """Report the machine's train examples: their number and, where attributes are known, the number per group."""
+    part = node.data.train
+    known = part.dataset.attribute is not None
+    counts = (
+        torch.bincount(part.dataset.group[part.rows], minlength=part.dataset.num_groups) if known else torch.zeros(0)
+    )
+    return Payload(
+        numbers={
+            "examples": len(part),
+            "labels": part.dataset.num_labels,
+            "group-counts": [int(count) for count in counts],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Population:
+    """The machines' counts, in the order of their partition ids.
+
+    Attributes
+    ----------
+    examples : list of int
+        Train examples of each machine.
+    group_counts : list of int or None
+        Train examples per group over all machines; None without attributes.
+    num_labels : int
+        Number of labels.
+    """
+
+    examples: list[int]
+    group_counts: list[int] | None
+    num_labels: int
+
+    @property
+    def total(self) -> int:
+        """Train examples over all machines."""
+        return sum(self.examples)
+
+    @property
+    def majority(self) -> list[int] | None:
+        """Each label's most frequent attribute over all machines; None without attributes."""
+        if self.group_counts is None:
+            return None
+        table = torch.tensor(self.group_counts).view(self.num_labels, -1)
+        return [int(attribute) for attribute in table.argmax(dim=1)]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the population as it stands in a result."""
+        return {"examples": self.total, "group-counts": self.group_counts, "majority-attribute": self.majority}
+
+
+def count_population(server: Server, place: Place) -> Population:
+    """Ask a place for its counts and add them up."""
+    replies = server.ask(place, "census", Payload())
+    counts = [reply.integers("group-counts") for reply in replies]
+    if len({len(row) for row in counts}) != 1:
+        raise EngineError("the machines do not agree on the groups; start all of them with the same dataset settings")
+    return Population(
+        examples=[reply.integer("examples") for reply in replies],
+        group_counts=[sum(column) for column in zip(*counts, strict=True)] or None,
+        num_labels=replies[0].integer("labels"),
+    )

@@ -1,0 +1,202 @@
+"""Rounds of weighted training, the stage that all methods share: both halves.
+
+The server sends the weights and a span of steps; every machine takes the same number of steps on its own examples,
+drawn by their weights, and its update counts by its weighted size. On one machine with all the data that is plain
+training cut into rounds, so central and federated training are this one definition on two grids.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedjtt.cache import pack_json, unpack_json
+from fedjtt.config import RunConfig, digest_of
+from fedjtt.data.sampling import draw_batches
+from fedjtt.errors import ConfigError
+from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Server, Trained
+from fedjtt.training import Span, TrainSettings, train
+
+# Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
+CENTRAL_KEYS = (
+    "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
+    "method", "robust-epochs", "robust-rounds", "batch-size", "learning-rate", "learning-rate-schedule", "averaging",
+    "momentum", "weight-decay", "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What the server must know before the first round.
+
+    Attributes
+    ----------
+    weighted_size : float
+        Sum of all examples' weights over all machines: what one epoch passes over.
+    request : Payload
+        What the method's ``example_weights`` needs on a node, sent in every round.
+    train_counts : list of int or None
+        Train examples per group, for the adjusted average.
+    """
+
+    weighted_size: float
+    request: Payload = field(default_factory=Payload)
+    train_counts: list[int] | None = None
+
+
+def fit(node: Node, request: Payload, method: Method) -> Payload:
+    """Train the incoming weights for one round's span on this machine's weighted examples."""
+    config = node.config
+    server_round = request.integer("round")
+    span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
+    weights = method.example_weights(node, request)
+    part = node.data.train
+    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
+    batches = draw_batches(weights, config.batch_size, span.steps, node.generator("robust", server_round))
+    model = node.load(request.arrays["weights"])
+    average = request.arrays.get("average")
+    outcome = train(
+        model,
+        part.dataset,
+        part.rows[batches],
+        TrainSettings(
+            config.learning_rate, config.momentum, config.weight_decay,
+            config.learning_rate_schedule, config.averaging, config.proximal_mu,
+        ),
+        span,
+        None if average is None else torch.from_numpy(average.copy()),
+    )  # fmt: skip
+    arrays = {"weights": model.vector.cpu().numpy().copy()}
+    if outcome.average is not None:
+        arrays["average"] = outcome.average.cpu().numpy()
+    size = float(weights.double().sum())
+    return Payload(arrays, {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds})
+
+
+def initial_weights(server: Server) -> Array:
+    """Return the weights to start from: given ones, or the run's, which the server's own node derives from the seed."""
+    if server.initial is not None:
+        return server.initial
+    return server.ask("server", "initial", Payload())[0].arrays["weights"]
+
+
+def initial(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
+    """Report the run's initial weights."""
+    return Payload({"weights": node.initial_model().vector.cpu().numpy().copy()})
+
+
+def planned_steps(config: RunConfig, weighted_size: float, machines: int) -> int:
+    """Return the steps that every machine takes over the whole stage.
+
+    ``same-epochs``: the machines together pass ``robust-epochs`` times over the weighted data. ``same-updates``:
+    every machine takes as many steps as central training does.
+    """
+    share = weighted_size / (machines if config.robust_schedule == "same-epochs" else 1)
+    return math.ceil(config.robust_epochs * share / min(config.batch_size, max(1.0, share)) - 1e-9)
+
+
+def fit_rounds(server: Server, plan: FitPlan) -> Trained:
+    """Run the rounds of the robust stage where ``robust`` says, and select a round's model on validation.
+
+    Training on the server's data does not depend on the machines: its result is cached, so that a sweep over numbers
+    of machines computes it once for every error set.
+    """
+    central = server.config.robust == "central"
+    key = _cache_key(server.config, plan)
+    if central and server.cache and (saved := server.cache.load(key)) is not None:
+        return Trained(saved["weights"], **unpack_json(saved["about"]))
+    trained = _Rounds(server, plan).run()
+    if central and server.cache:
+        about = {"history": trained.history, "seconds": trained.seconds, "selected_round": trained.selected_round}
+        server.cache.save(key, {"weights": trained.weights, "about": pack_json(about)})
+    return trained
+
+
+def _cache_key(config: RunConfig, plan: FitPlan) -> str:
+    request = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in plan.request.arrays.items()}
+    return digest_of(["fit", config.subset(CENTRAL_KEYS), request, dict(plan.request.numbers), plan.weighted_size])
+
+
+class _Rounds:
+    """The state of the rounds: current weights and average, the best round so far, and the history."""
+
+    def __init__(self, server: Server, plan: FitPlan) -> None:
+        self.server, self.plan, self.config = server, plan, server.config
+        self.place: Place = "server" if self.config.robust == "central" else "machines"
+        machines = 1 if self.place == "server" else self.config.machines
+        self.total = planned_steps(self.config, plan.weighted_size, machines)
+        self.rounds = min(self.config.robust_rounds, self.total)
+        self.weights = initial_weights(server)
+        self.average: Array | None = None
+        self.best_score = -math.inf
+        self.selected: tuple[int, Array] = (0, self.weights)
+        self.history: list[dict[str, Any]] = []
+        self.seconds = {"robust": 0.0, "robust-sum": 0.0}
+
+    def run(self) -> Trained:
+        """Train and evaluate round by round."""
+        if self.rounds < self.config.robust_rounds:
+            self.server.note(
+                f"robust-rounds is {self.config.robust_rounds}, but a machine takes {self.total} steps in all: "
+                f"{self.rounds} rounds were made"
+            )
+        for server_round in range(1, self.rounds + 1):
+            self._train(server_round)
+            self._evaluate(server_round)
+        selected_round, weights = self.selected
+        return Trained(weights, self.history, self.seconds, selected_round)
+
+    def _train(self, server_round: int) -> None:
+        first, last = ((server_round + offset) * self.total // self.rounds for offset in (-1, 0))
+        arrays = {**self.plan.request.arrays, "weights": self.weights}
+        if self.average is not None:
+            arrays["average"] = self.average
+        numbers = {"round": server_round, "first": first, "last": last, "total": self.total}
+        request = Payload(arrays, {**self.plan.request.numbers, **numbers})
+        replies = self.server.ask(self.place, "fit", request, server_round)
+        sizes = [reply.real("size") for reply in replies]
+        updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
+        self.weights = self.server.combine(server_round, self.weights, updates)
+        if self.config.averaging == "ema":
+            self.average = weighted_mean([reply.arrays["average"] for reply in replies], sizes)
+        seconds = [reply.real("seconds") for reply in replies]
+        self.seconds["robust"] += max(seconds)
+        self.seconds["robust-sum"] += sum(seconds)
+        loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
+        self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss})
+
+    def _evaluate(self, server_round: int) -> None:
+        model = self.weights if self.average is None else self.average
+        figures = assess_weights(self.server, model, "validation", self.plan.train_counts)
+        line = self.history[-1]
+        line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values()})
+        self.server.progress("robust", server_round, self.rounds, line)
+        if self.config.selection == "last":
+            self.selected = (server_round, model)
+            return
+        score = figures[SELECTION_SCORE[self.config.selection]]
+        if score is None:
+            raise ConfigError(
+                f"selection is {self.config.selection}, but validation has no examples with known groups; "
+                "use val-worst-class, val-average or last"
+            )
+        if score > self.best_score:
+            self.best_score, self.selected = score, (server_round, model)
+
+
+def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:
+    """Return the mean of float32 vectors by size, summed in the given order in float64.
+
+    One vector comes back to the last bit.
+    """
+    if len(vectors) == 1:
+        return vectors[0]
+    total = sum(sizes)
+    mean = np.zeros_like(vectors[0], dtype=np.float64)
+    for vector, size in zip(vectors, sizes, strict=True):
+        mean += vector.astype(np.float64) * (size / total)
+    return mean.astype(vectors[0].dtype)

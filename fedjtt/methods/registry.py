@@ -1,0 +1,30 @@
+"""All methods and all actions by name: a new method is a file and one line here."""
+
+from functools import partial
+
+from fedjtt.config import RunConfig
+from fedjtt.methods.assess import assess
+from fedjtt.methods.base import Action, Method
+from fedjtt.methods.census import census
+from fedjtt.methods.erm import ERM
+from fedjtt.methods.fit import fit, initial
+from fedjtt.methods.group_balanced import GroupBalanced
+from fedjtt.methods.identify_local import identify
+from fedjtt.methods.jtt import JTT
+
+METHODS: dict[str, Method] = {method.name: method for method in (ERM(), JTT(), GroupBalanced())}
+
+# Flower's message types: (category, action).
+CATEGORIES = {"census": "query", "initial": "query", "identify": "train", "fit": "train", "assess": "evaluate"}
+
+
+def action_for(name: str, config: RunConfig) -> Action:
+    """Return the node's half of an action under a run's method."""
+    actions: dict[str, Action] = {
+        "census": census,
+        "initial": initial,
+        "identify": identify,
+        "fit": partial(fit, method=METHODS[config.method]),
+        "assess": assess,
+    }
+    return actions[name]

@@ -1,0 +1,115 @@
+"""From a config to what the machines and the server see of the data; nothing is copied on the way."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fedjtt.config import RunConfig
+from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.options import DataOptions
+from fedjtt.data.partition import partition, split_evenly
+from fedjtt.data.sources import load
+from fedjtt.errors import ConfigError
+from fedjtt.methods.base import NodeData, Part
+
+DATA_VARIABLE = "FEDJTT_DATA"
+Provider = Callable[[RunConfig, int, int], NodeData]
+
+
+def data_options(config: RunConfig) -> DataOptions:
+    """Return what a config asks of the data; ``data-dir`` may come from the environment's FEDJTT_DATA."""
+    folder = config.data_dir or os.environ.get(DATA_VARIABLE, "")
+    return DataOptions(
+        dataset=config.dataset,
+        data_dir=Path(folder) if folder else None,
+        download=config.download,
+        difficulty=config.difficulty,
+        corner=config.corner,
+        spurious_strength=float(config.spurious_strength),
+        label_noise=config.label_noise,
+        core_noise=config.core_noise,
+        seed=config.seed,
+    )
+
+
+@lru_cache(maxsize=1)
+def _load(options: DataOptions) -> Splits:
+    splits = load(options)
+    return replace(
+        splits,
+        train=fast_layout(splits.train),
+        validation=fast_layout(splits.validation),
+        test=fast_layout(splits.test),
+    )
+
+
+def fast_layout(dataset: GroupedDataset) -> GroupedDataset:
+    """Return the dataset with its images channels last, in which convolutions are faster on the CPU."""
+    if dataset.x.dim() != 4:
+        return dataset
+    return replace(dataset, x=dataset.x.contiguous(memory_format=torch.channels_last))
+
+
+def splits_of(config: RunConfig) -> Splits:
+    """Load a config's dataset; a process keeps the last one."""
+    return _load(data_options(config))
+
+
+def server_data(splits: Splits) -> NodeData:
+    """Return what a server that holds all the data sees: everything."""
+    return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
+
+
+def spread(splits: Splits, config: RunConfig, train_rows: list[Tensor] | None = None) -> list[NodeData]:
+    """Spread the splits over the machines.
+
+    Parameters
+    ----------
+    train_rows : list of Tensor or None
+        The train rows of every machine, ascending; None: as ``partition`` says.
+    """
+    if train_rows is None:
+        train_rows = partition(config.partition, splits.train, config.machines, config.dirichlet_alpha, config.seed)
+    validation = split_evenly(splits.validation, config.machines, config.seed, "validation")
+    test = split_evenly(splits.test, config.machines, config.seed, "test")
+    return [
+        NodeData(Part(splits.train, rows), Part(splits.validation, val), Part(splits.test, tst))
+        for rows, val, tst in zip(train_rows, validation, test, strict=True)
+    ]
+
+
+def provide_parts(parts: list[NodeData]) -> Provider:
+    """Return a provider of parts that this process holds."""
+    return lambda config, partition_id, num_partitions: parts[partition_id]  # noqa: ARG005 (the provider's signature)
+
+
+def provide_server_data(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData:  # noqa: ARG001
+    """Return what the server holds where the config alone says what that is."""
+    return server_data(splits_of(config))
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that this machine does not have."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, but torch finds no CUDA device here; use device = cpu")
+
+
+@lru_cache(maxsize=1)
+def machines_of(config: RunConfig) -> list[NodeData]:
+    """Return every machine's part of the data that the config names; a process keeps the last one."""
+    return spread(splits_of(config), config)
+
+
+def provide_from_config(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData:
+    """Return a machine's data where the config alone says what it is: every machine can cut its own part."""
+    if num_partitions != config.machines:
+        raise ConfigError(
+            f"machines is {config.machines} but the federation has {num_partitions} nodes; make them equal "
+            f"(--federation-config num-supernodes={config.machines}, or --run-config machines={num_partitions})"
+        )
+    return machines_of(config)[partition_id]

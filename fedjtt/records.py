@@ -1,0 +1,69 @@
+"""The only converter between payloads and Flower's records."""
+
+from collections.abc import Mapping
+
+from flwr.app import Array as FlowerArray
+from flwr.app import ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
+
+from fedjtt.errors import FedJTTError, error_of
+from fedjtt.methods.base import Array, Payload, Scalar
+
+ARRAYS, CONFIG, METRICS, FAILURE, MEMO = "arrays", "config", "metrics", "failure", "memo"
+ACTION = "action"
+PARTITION_ID = "partition-id"
+
+
+def to_array_record(arrays: Mapping[str, Array]) -> ArrayRecord:
+    """Return numpy arrays as a record."""
+    return ArrayRecord({name: FlowerArray(array) for name, array in arrays.items()})
+
+
+def from_array_record(record: ArrayRecord) -> dict[str, Array]:
+    """Return a record's arrays."""
+    return {name: array.numpy() for name, array in record.items()}
+
+
+def to_reply(payload: Payload, partition_id: int) -> RecordDict:
+    """Return a payload as a reply's content: one ArrayRecord and one MetricRecord, as Flower's rules expect."""
+    metrics = MetricRecord({**payload.numbers, PARTITION_ID: partition_id})
+    return RecordDict({ARRAYS: to_array_record(payload.arrays), METRICS: metrics})
+
+
+def from_records(content: RecordDict) -> Payload:
+    """Return the payload of a request (numbers in its ConfigRecord) or of a reply (in its MetricRecord)."""
+    numbers: dict[str, Scalar] = {}
+    for config in content.config_records.values():
+        numbers |= {name: value for name, value in config.items() if name != ACTION}  # type: ignore[misc]
+    for metrics in content.metric_records.values():
+        numbers |= metrics
+    return Payload(from_array_record(content.array_records[ARRAYS]), numbers)
+
+
+def failure_records(error: FedJTTError, partition_id: int) -> RecordDict:
+    """Return a machine's own error as content: it reaches the server alike under every engine."""
+    kind = type(error).__name__
+    return RecordDict({FAILURE: ConfigRecord({"kind": kind, "text": str(error), PARTITION_ID: partition_id})})
+
+
+def failure_of(content: RecordDict) -> FedJTTError | None:
+    """Return the error that a reply reports, or None."""
+    if FAILURE not in content:
+        return None
+    record = content.config_records[FAILURE]
+    return error_of(str(record["kind"]), str(record["text"]))
+
+
+def count_bytes(content: RecordDict) -> int:
+    """Return the size of a message's records in bytes."""
+    return sum(record.count_bytes() for record in content.values())
+
+
+def read_memo(context: Context) -> dict[str, Array]:
+    """Return the arrays that a machine keeps between messages."""
+    return from_array_record(context.state.array_records[MEMO]) if MEMO in context.state else {}
+
+
+def write_memo(context: Context, memo: Mapping[str, Array]) -> None:
+    """Keep arrays until the machine's next message."""
+    if memo:
+        context.state[MEMO] = to_array_record(memo)

@@ -1,0 +1,149 @@
+"""The Flower ServerApp and what it does: run a method over a Grid and say what came out. The same in every engine."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from logging import INFO
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import Context
+from flwr.common.logger import log
+from flwr.serverapp import Grid, ServerApp
+
+from fedjtt.cache import StageCache
+from fedjtt.client_app import make_client_app
+from fedjtt.config import RunConfig
+from fedjtt.errors import FedJTTError
+from fedjtt.methods.assess import assess_weights
+from fedjtt.methods.base import Array, Trained
+from fedjtt.methods.census import count_population
+from fedjtt.models import ModelBuilder, digest
+from fedjtt.provide import Provider, provide_server_data
+from fedjtt.simulation import InProcessGrid
+from fedjtt.tracking import RunFolder
+from strategies.staged import Observer, StagedStrategy
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes
+    ----------
+    result : dict
+        What ``result.json`` holds; docs/results.md names every key.
+    weights : ndarray
+        float32 ``[num_parameters]`` of the selected model.
+    history : list of dict
+        A line a round.
+    """
+
+    result: dict[str, Any]
+    weights: Array
+    history: list[dict[str, Any]]
+
+
+def run_method(
+    config: RunConfig,
+    grid: Grid,
+    server_data: Provider = provide_server_data,
+    observer: Observer | None = None,
+    cache: StageCache | None = None,
+    model_builder: ModelBuilder | None = None,
+) -> Outcome:
+    """Run a config's method over the machines of a Grid.
+
+    Parameters
+    ----------
+    grid : Grid
+        The machines; asked only by stages that need them.
+    server_data : callable
+        Provides what the server itself holds.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(config.threads)
+    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
+    strategy = StagedStrategy(config, server_node, observer, cache)
+    trained = strategy.run(grid)
+    counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
+    figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
+    for split, values in figures.items():
+        if values["empty-groups"]:
+            strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
+    result = {
+        "config": config.flat(),
+        "run-id": config.run_id,
+        "digest": digest(torch.from_numpy(trained.weights)),
+        **figures,
+        "identification": trained.identification,
+        "selected-round": trained.selected_round,
+        "seconds": _seconds(trained, time.monotonic() - started),
+        "bytes": _bytes(strategy),
+        "notes": strategy.notes,
+    }
+    return Outcome(result, trained.weights, trained.history)
+
+
+def _seconds(trained: Trained, wall: float) -> dict[str, Any]:
+    """CPU seconds of the stages; ``total`` is the way along the slowest machines."""
+    identify = trained.seconds.get("identify") or {"sum": 0.0, "slowest": 0.0}
+    robust = trained.seconds["robust"]
+    return {
+        "identify": identify,
+        "robust": robust,
+        "robust-sum": trained.seconds["robust-sum"],
+        "total": identify["slowest"] + robust,
+        "wall": wall,
+    }
+
+
+def _bytes(strategy: StagedStrategy) -> dict[str, Any]:
+    stages = {name: {"sent": t.sent, "received": t.received} for name, t in strategy.traffic.items()}
+    sums = {way: sum(stage[way] for stage in stages.values()) for way in ("sent", "received")}
+    return {**sums, **stages}
+
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run what Flower's run config says; write the result where ``out`` says, or log it."""
+    config = RunConfig.parse(dict(context.run_config))
+    cache = StageCache.from_environment()
+    if not config.out:
+        log_summary(run_method(config, grid, cache=cache).result)
+        return
+    folder = RunFolder(Path(config.out), config)
+    folder.begin()
+    try:
+        outcome = run_method(config, grid, observer=folder, cache=cache)
+    except FedJTTError as error:
+        folder.fail(error)
+        raise
+    folder.finish(outcome.result, outcome.weights)
+
+
+def log_summary(result: Mapping[str, Any]) -> None:
+    """Say through Flower's logger what came out."""
+    for split in ("validation", "test"):
+        shown = ", ".join(
+            f"{name} {_shown(result[split][f'{name}-accuracy'])}"
+            for name in ("worst-group", "average", "adjusted-average")
+        )
+        log(INFO, "%s accuracy: %s", split, shown)
+    if (found := result["identification"]) is not None:
+        log(
+            INFO,
+            "error set: %s examples, precision %s, recall %s, upsampling factor %s",
+            found["error-set-size"], _shown(found["precision"]), _shown(found["recall"]), found["upsample-factor"],
+        )  # fmt: skip
+    for note in result["notes"]:
+        log(INFO, "note: %s", note)
+    log(INFO, "digest of the weights of round %s: %s", result["selected-round"], result["digest"])
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

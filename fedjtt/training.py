@@ -1,0 +1,158 @@
+"""The training loop: the only file with ``loss.backward()``."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.sampling import gather
+from fedjtt.errors import DivergedError
+from fedjtt.models import FlatModel
+from fedjtt.objectives import mean_cross_entropy, proximal_gradient
+
+EMA_DECAY = 0.999
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What a stage's steps do; the numbers of batches and rows come from elsewhere.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The peak, where the schedule has one.
+    schedule : str
+        ``constant``, ``one-cycle`` or ``cosine``.
+    averaging : str
+        ``none`` or ``ema``.
+    """
+
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str = "constant"
+    averaging: str = "none"
+    proximal_mu: float = 0.0
+
+
+@dataclass(frozen=True)
+class Span:
+    """Steps `first` to `last` (exclusive) of a stage of `total`: what one round trains."""
+
+    first: int
+    last: int
+    total: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What training leaves beside the changed weights: the average of weights, the mean loss, CPU seconds."""
+
+    average: Tensor | None
+    mean_loss: float
+    seconds: float
+
+
+def learning_rate_at(step: int, total: int, peak: float, schedule: str) -> float:
+    """Return the learning rate of a step of the whole stage, counted from 0.
+
+    ``one-cycle`` (Smith and Topin 2019) climbs for 30 % of the steps from peak/25 and falls to peak/250,000, both
+    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0.
+    """
+    if schedule == "constant":
+        return peak
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * step / total))
+    top = 0.3 * total - 1
+    if step <= top:
+        start, end, share = peak / 25, peak, step / top
+    else:
+        start, end, share = peak, peak / 250_000, (step - top) / max(1.0, total - 1 - top)
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def ema_decay_at(step: int) -> float:
+    """Return the weight of the past in the average after a step, counted from 0.
+
+    Warmed up, so that the average forgets the initial weights: (1 + t) / (10 + t), at most .999.
+    """
+    return min(EMA_DECAY, (1 + step) / (10 + step))
+
+
+class MomentumSGD:
+    """torch.optim.SGD's update on one vector, to the last bit of its single-tensor form.
+
+    Not torch's own, because its constructor imports torch._dynamo: 2 s in every process, more than many a machine's
+    whole stage.
+    """
+
+    def __init__(self, vector: Tensor, momentum: float, weight_decay: float) -> None:
+        self._vector, self._momentum, self._weight_decay = vector, momentum, weight_decay
+        self._buffer = torch.zeros_like(vector)
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """Change the vector in place; the gradient is overwritten."""
+        if self._weight_decay:
+            gradient.add_(self._vector, alpha=self._weight_decay)
+        self._buffer.mul_(self._momentum).add_(gradient)
+        self._vector.add_(self._buffer, alpha=-learning_rate)
+
+
+def train(
+    model: FlatModel,
+    dataset: GroupedDataset,
+    batches: Tensor,
+    settings: TrainSettings,
+    span: Span,
+    average: Tensor | None = None,
+) -> TrainOutcome:
+    """Train the model in place with SGD on the given batches.
+
+    The optimiser's state starts fresh; schedule and averaging follow the stage's global step.
+
+    Parameters
+    ----------
+    batches : Tensor
+        int64 ``[span.steps, batch]`` of rows of `dataset`.
+    average : Tensor or None
+        The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+
+    Raises
+    ------
+    DivergedError
+        As soon as a loss is not finite.
+    """
+    start = time.thread_time()
+    device = model.vector.device
+    optimiser = MomentumSGD(model.vector, settings.momentum, settings.weight_decay)
+    anchor = model.vector.clone() if settings.proximal_mu else None
+    running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+    loss_sum = 0.0
+    model.module.train()
+    for offset, rows in enumerate(batches):
+        step = span.first + offset
+        model.gradient.zero_()
+        x, label = gather(dataset.x, rows).to(device), dataset.label[rows].to(device)
+        loss = mean_cross_entropy(model.module(x), label)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
+        loss_sum += value
+        if anchor is not None:
+            model.gradient += proximal_gradient(model.vector, anchor, settings.proximal_mu)
+        rate = learning_rate_at(step, span.total, settings.learning_rate, settings.schedule)
+        optimiser.step(model.gradient, rate)
+        if running is not None:
+            running.lerp_(model.vector, 1 - ema_decay_at(step))
+    if not bool(torch.isfinite(model.vector).all()):
+        raise DivergedError(f"a weight became infinite by step {span.last}; lower the learning rate")
+    return TrainOutcome(running, loss_sum / max(1, span.steps), time.thread_time() - start)

@@ -1,0 +1,147 @@
+"""Forked processes that share this process's data and take over machines' work; one that dies is replaced."""
+
+import multiprocessing
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Self
+
+from fedjtt.errors import ConfigError, EngineError
+
+ATTEMPTS = 3
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, handler: Callable[[Any], Any]) -> None:
+        context = multiprocessing.get_context("fork")
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, self.pipe, handler), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.task: int | None = None
+
+    def stop(self) -> None:
+        """End the process, in the middle of its work if need be."""
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(pipe: Connection, parents: Connection, handler: Callable[[Any], Any]) -> None:
+    """Answer tasks until the pipe closes, which it also does when the parent dies."""
+    parents.close()
+    try:
+        while True:
+            task = pipe.recv()
+            try:
+                answer = (True, handler(task))
+            except Exception as error:
+                error.add_note(f"raised in worker process {multiprocessing.current_process().pid}")
+                answer = (False, error)
+            pipe.send(answer)
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
+
+
+class WorkerPool:
+    """A few forked processes; what they need to read was in memory when they were forked, and is shared.
+
+    Parameters
+    ----------
+    workers : int
+        Number of processes.
+    handler : callable
+        Turns a task into an answer; both must be picklable.
+
+    Raises
+    ------
+    ConfigError
+        Where the system cannot fork.
+    """
+
+    def __init__(self, workers: int, handler: Callable[[Any], Any]) -> None:
+        if sys.platform == "win32":
+            raise ConfigError("workers above 1 need a system that can fork; use workers = 1 or engine = flower")
+        self._handler = handler
+        self._workers = [_Worker(handler) for _ in range(workers)]
+
+    def map(self, tasks: Sequence[Any]) -> list[Any]:
+        """Return the tasks' answers in the tasks' order.
+
+        A task whose worker died is given to another, at most three times in all: a task is a function of its input,
+        so the answer is the same.
+
+        Raises
+        ------
+        EngineError
+            When a task has killed three workers.
+        """
+        answers: dict[int, Any] = {}
+        attempts = [0] * len(tasks)
+        pending = deque(range(len(tasks)))
+        try:
+            while len(answers) < len(tasks):
+                self._hand_out(tasks, pending, attempts)
+                self._collect(answers, pending)
+        except BaseException:
+            # Answers still under way must not be taken for those of the next call.
+            self._workers = [self._replace(worker) for worker in self._workers]
+            raise
+        return [answers[index] for index in range(len(tasks))]
+
+    def _hand_out(self, tasks: Sequence[Any], pending: deque[int], attempts: list[int]) -> None:
+        for worker in self._workers:
+            if worker.task is None and pending:
+                worker.task = pending.popleft()
+                attempts[worker.task] += 1
+                if attempts[worker.task] > ATTEMPTS:
+                    raise EngineError(
+                        f"{ATTEMPTS} worker processes died on the same machine's work (out of memory?); "
+                        "use fewer workers or a smaller batch"
+                    )
+                try:
+                    worker.pipe.send(tasks[worker.task])
+                except BrokenPipeError:  # died while idle; _collect sees the closed pipe
+                    continue
+
+    def _collect(self, answers: dict[int, Any], pending: deque[int]) -> None:
+        busy = {worker.pipe: position for position, worker in enumerate(self._workers) if worker.task is not None}
+        for pipe in wait(list(busy)):
+            position = busy[pipe]  # type: ignore[index]
+            worker = self._workers[position]
+            if worker.task is None:
+                continue
+            try:
+                good, answer = worker.pipe.recv()
+            except (EOFError, ConnectionResetError):
+                pending.appendleft(worker.task)
+                self._workers[position] = self._replace(worker)
+                continue
+            if not good:
+                worker.task = None
+                raise answer
+            answers[worker.task] = answer
+            worker.task = None
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        worker.stop()
+        return _Worker(self._handler)
+
+    def close(self) -> None:
+        """End all processes."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The Flower strategy that runs the methods, and what it is made of."""

@@ -1,0 +1,149 @@
+"""One exchange with machines over a Grid: send to all, wait, order the replies, refuse what is not good enough."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedjtt.errors import EngineError, FedJTTError
+from fedjtt.records import FAILURE, METRICS, PARTITION_ID, count_bytes, failure_of
+
+# Flower's reply error codes, in words (flwr.app.error.ErrorCode).
+ERROR_TEXTS = {
+    0: "failed for an unknown reason",
+    1: "could not load the app",
+    2: "raised an exception",
+    3: "did not answer in time",
+    4: "answered, but the answer is gone",
+    5: "is not connected any more",
+    8: "had its process stopped",
+}
+# Flower puts a dead Ray actor back to work: it fails every later message at once and so draws most of them.
+DEAD_ACTOR = re.compile(r"ray\.exceptions\.\w*Actor\w*Error")
+NODE_WAIT_SECONDS = 120.0
+SHORTAGE_SECONDS = 2.0
+
+
+@dataclass
+class Traffic:
+    """Bytes of records that the server sent and received."""
+
+    sent: int = 0
+    received: int = 0
+
+
+def stage_of(action: str) -> str:
+    """Return the stage that an action's bytes are booked under."""
+    return {"fit": "robust", "initial": "robust", "assess": "evaluate"}.get(action, "identify")
+
+
+def wait_for_nodes(
+    grid: Grid,
+    machines: int,
+    on_shortage: Callable[[Grid, int], None] | None = None,
+    seconds: float = NODE_WAIT_SECONDS,
+    poll: float = 0.1,
+) -> list[int]:
+    """Wait until as many nodes as machines are connected: Flower starts the server before all nodes are.
+
+    Parameters
+    ----------
+    on_shortage : callable or None
+        Given one of the nodes, once, when there are too few for two seconds; may raise if more are not to come.
+
+    Raises
+    ------
+    EngineError
+        After `seconds`, with both numbers.
+    """
+    started = time.monotonic()
+    while True:
+        nodes = sorted(grid.get_node_ids())
+        if len(nodes) >= machines:
+            return nodes
+        waited = time.monotonic() - started
+        if on_shortage is not None and nodes and waited > SHORTAGE_SECONDS:
+            on_shortage(grid, nodes[0])
+            on_shortage = None
+        if waited > seconds:
+            raise EngineError(
+                f"{len(nodes)} of {machines} machines connected within {seconds:.0f} s; start the missing ones, "
+                f"or set machines to {len(nodes)}"
+            )
+        time.sleep(poll)
+
+
+def good_replies_needed(min_machines: float, asked: int) -> int:
+    """Return how many good replies a round needs: a share (up to 1) of those asked, or a number."""
+    needed = math.ceil(min_machines * asked - 1e-9) if min_machines <= 1 else int(min_machines)
+    return max(1, min(needed, asked))
+
+
+def accept(replies: Iterable[Message], asked: int, min_machines: float, where: str) -> tuple[list[Message], list[str]]:
+    """Return the good replies, ordered by partition id, and what was wrong with the others.
+
+    Completion order must not reach a sum: floating-point addition is not associative.
+
+    Parameters
+    ----------
+    where : str
+        Stage and round, for messages.
+
+    Raises
+    ------
+    FedJTTError
+        The machine's own error where it reported one; EngineError where too few answered.
+    """
+    good: list[Message] = []
+    problems: list[str] = []
+    for reply in replies:
+        if reply.has_error():
+            if DEAD_ACTOR.search(reply.error.reason or ""):
+                raise EngineError(
+                    f"{where}: a worker process of Flower's simulation died (out of memory?), and Ray does not replace "
+                    "it; use fewer workers, or engine = in-process, which does"
+                )
+            text = ERROR_TEXTS.get(reply.error.code, f"failed with code {reply.error.code}")
+            problems.append(f"node {reply.metadata.src_node_id} {text}: {_last_line(reply.error.reason)}")
+        elif (failure := failure_of(reply.content)) is not None:
+            raise _located(failure, reply, where)
+        else:
+            good.append(reply)
+    if len(good) + len(problems) < asked:
+        problems.append(f"{asked - len(good) - len(problems)} did not answer in time")
+    needed = good_replies_needed(min_machines, asked)
+    if len(good) < needed:
+        raise EngineError(f"{where}: {len(good)} of {asked} machines answered, {needed} are needed: {_shown(problems)}")
+    return sorted(good, key=partition_id_of), problems
+
+
+def partition_id_of(reply: Message) -> int:
+    """Return the machine that a good reply comes from."""
+    value = reply.content.metric_records[METRICS][PARTITION_ID]
+    if not isinstance(value, int):
+        raise EngineError(f"a reply names machine {value!r}, which is not a number")
+    return value
+
+
+def _located(failure: FedJTTError, reply: Message, where: str) -> FedJTTError:
+    partition_id = reply.content.config_records[FAILURE][PARTITION_ID]
+    return type(failure)(f"{where}, machine {partition_id!r}: {failure}")
+
+
+def _shown(problems: list[str], limit: int = 3) -> str:
+    more = [f"and {len(problems) - limit} more"] if len(problems) > limit else []
+    return "; ".join(problems[:limit] + more)
+
+
+def _last_line(reason: str | None) -> str:
+    lines = [line.strip() for line in (reason or "no reason given").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no reason given"
+
+
+def total_bytes(messages: Iterable[Message]) -> int:
+    """Return the size of messages' records."""
+    return sum(count_bytes(message.content) for message in messages if message.has_content())

@@ -1,0 +1,97 @@
+"""``fedjtt``: run, sweep, report, data."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from experiments.options import merged, read_toml, with_config_options
+from fedjtt.config import RunConfig
+from fedjtt.errors import FedJTTError
+
+app = typer.Typer(
+    name="fedjtt",
+    help="Find the minority over many machines and train for the worst group, centrally or federatedly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with keys of the run configuration.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the result or an error.")]
+
+
+@app.command()
+@with_config_options(many=False)
+def run(config_file: ConfigFile = None, settings: Settings = None, quiet: Quiet = False, **options: Any) -> None:
+    """Do one run and write its result into a folder."""
+    config = RunConfig.parse(merged(read_toml(config_file), settings or [], options))
+    from experiments.commands import run_command
+
+    run_command(config, quiet, Console(), Console(stderr=True))
+
+
+@app.command()
+@with_config_options(many=True, leave_out=("seed", "out"))
+def sweep(
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    seeds: Annotated[str | None, typer.Option(help="A number n (0 to n - 1), or a list such as 0,1,5.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = max(1, os.cpu_count() or 1),
+    out: Annotated[Path, typer.Option(help="Folder of the sweep.")] = Path("sweep"),
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Build tables and figures at the end.")] = True,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
+    """Do a grid of runs: every option may be a comma-separated list."""
+    given = merged(read_toml(config_file), settings or [], options)
+    if seeds is not None:
+        given["seeds"] = seeds
+    from experiments.grid import build_grid
+
+    grid = build_grid(given)
+    from experiments.commands import sweep_command
+
+    sweep_command(grid, out, jobs, report, quiet, Console(), Console(stderr=True))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a sweep or of a run.")]) -> None:
+    """Rebuild tables, figures and report.html from what a sweep left."""
+    from experiments.commands import report_command
+
+    report_command(folder, Console())
+
+
+@app.command()
+@with_config_options(many=False, leave_out=("dataset",))
+def data(
+    name: Annotated[str | None, typer.Argument(help="Dataset; none: list all.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a PNG with samples of every group.")] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    **options: Any,
+) -> None:
+    """List the datasets, or show one: its groups in every split and over the machines, and a sample sheet."""
+    given = merged(read_toml(config_file), settings or [], options)
+    from experiments.commands import data_command
+
+    config = RunConfig.parse({**given, "dataset": name}) if name is not None else None
+    data_command(config, sheet, Console())
+
+
+def main() -> None:
+    """Run the command line; an error of the user's, or of a run, is one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except FedJTTError as error:
+        print(f"fedjtt: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

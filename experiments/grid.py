@@ -1,0 +1,81 @@
+"""A sweep's grid: from comma lists or a TOML file to the list of its runs."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedjtt.config import NOT_IN_ID, RunConfig
+from fedjtt.errors import ConfigError, nearest
+
+OWN_KEYS = ("seeds", "sweep")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a sweep, each once, and the keys that vary between them."""
+
+    runs: tuple[RunConfig, ...]
+    axes: tuple[str, ...]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The keys that all runs have in common and that can change a result, with their values."""
+        values = self.runs[0].flat()
+        return {key: values[key] for key in values if key not in NOT_IN_ID and key not in (*self.axes, "seed")}
+
+
+def parse_seeds(value: Any) -> list[int]:
+    """Return the seeds: a number n means 0 to n - 1, a list (or ``"0,7"``) is taken as it is."""
+    if isinstance(value, str) and "," in value:
+        value = [part for part in value.split(",") if part.strip()]
+    try:
+        seeds = [int(item) for item in value] if isinstance(value, list) else list(range(int(value)))
+    except (TypeError, ValueError):
+        raise ConfigError(f"seeds is {value!r}; give a number of seeds such as 3, or a list such as 0,1,2") from None
+    if not seeds or min(seeds) < 0:
+        raise ConfigError(f"seeds is {value!r}; give at least one seed, none below 0")
+    return seeds
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str) and "," in value:
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value]
+
+
+def build_grid(given: Mapping[str, Any]) -> Grid:
+    """Return the runs of every ``[[sweep]]`` table (one, empty, if there is none) over the base's values and the seeds.
+
+    A base value may be a list too: it is an axis of every table that does not name the key itself.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key or value, before anything is run.
+    """
+    tables = given.get("sweep", [{}])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError("sweep must be an array of tables; write [[sweep]] above each block of axes")
+    seeds = parse_seeds(given.get("seeds", given.get("seed", 1) if isinstance(given.get("seed"), list) else 1))
+    base = {key: value for key, value in given.items() if key not in OWN_KEYS}
+    runs: dict[str, RunConfig] = {}
+    for table in tables:
+        for config in _product({**base, **table}, seeds):
+            runs.setdefault(config.run_id, config)
+    flats = [config.flat() for config in runs.values()]
+    axes = [key for key in flats[0] if key != "seed" and any(flat[key] != flats[0][key] for flat in flats)]
+    return Grid(tuple(runs.values()), tuple(axes))
+
+
+def _product(values: Mapping[str, Any], seeds: Sequence[int]) -> list[RunConfig]:
+    known = (*RunConfig.keys(), *OWN_KEYS)
+    for key in values:
+        if key not in known:
+            raise ConfigError(f"unknown key {key!r}{nearest(key, known)}; 'fedjtt sweep --help' lists all keys")
+    table_seeds = parse_seeds(values["seeds"]) if "seeds" in values else seeds
+    axes = {key: _listed(value) for key, value in values.items() if key not in ("seed", "seeds")}
+    axes["seed"] = list(table_seeds)
+    return [RunConfig.parse(dict(zip(axes, chosen, strict=True))) for chosen in itertools.product(*axes.values())]

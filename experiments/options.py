@@ -1,0 +1,92 @@
+"""The run configuration as command-line options: one option a key, made from the schema, so that they cannot differ."""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedjtt.config import RunConfig, kebab
+from fedjtt.errors import ConfigError
+
+PANEL = "Run configuration"
+
+
+def _option(name: str, many: bool) -> inspect.Parameter:
+    field = RunConfig.model_fields[name]
+    extra = field.json_schema_extra
+    allowed = extra.get("allowed") if isinstance(extra, dict) else None
+    shown = f" [{' | '.join(str(item) for item in allowed)}]" if isinstance(allowed, list) else ""
+    text = f"{field.description}{shown} (default: {field.default if field.default != '' else 'empty'})"
+    flag = field.annotation is bool
+    annotation = bool | None if flag else str | None
+    names = [f"--{kebab(name)}/--no-{kebab(name)}" if flag else f"--{kebab(name)}"]
+    option = typer.Option(
+        *names, help=text, rich_help_panel=PANEL, metavar=None if flag else ("VALUE[,VALUE…]" if many else "VALUE")
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation, option]
+    )
+
+
+def with_config_options(
+    many: bool, leave_out: Iterable[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for every key of the run configuration.
+
+    The command takes them as keyword arguments, None where the user said nothing; as text, for the schema to judge.
+
+    Parameters
+    ----------
+    many : bool
+        Whether an option takes a comma-separated list (a sweep's axes).
+    leave_out : iterable of str
+        Attribute names that the command has options of its own for.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = [name for name in RunConfig.model_fields if name not in leave_out]
+        parameters = [*own, *(_option(name, many) for name in names)]
+        function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        function.__annotations__ = {p.name: p.annotation for p in parameters}
+        return function
+
+    return decorate
+
+
+def read_toml(path: Path | None) -> dict[str, Any]:
+    """Return a config file's tables.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is missing or is not TOML.
+    """
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"config file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ConfigError(f"config file {path} is not TOML: {error}") from None
+
+
+def parse_settings(settings: Iterable[str]) -> dict[str, str]:
+    """Return ``key=value`` texts as a dict."""
+    pairs = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {text!r} has no '='; write --set key=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def merged(file: Mapping[str, Any], settings: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the user gave: options over ``--set`` over the config file."""
+    given = {kebab(name): value for name, value in options.items() if value is not None}
+    return {**file, **parse_settings(settings), **given}

@@ -68,10 +68,10 @@ class RunConfig(BaseModel):
     identify: str = _choice(
         "local", ("local",), "how the minority is found; local: every machine on its own, as in the original"
     )
-    identify_epochs: int = Field(2, ge=1, description="epochs of the identification model")
-    identify_batch_size: int = Field(32, ge=1, description="batch size of the identification stage")
-    identify_learning_rate: float = Field(0.02, gt=0, description="learning rate of the identification stage")
-    identify_weight_decay: float = Field(0.0, ge=0, description="weight decay of the identification stage")
+    identify_epochs: int = Field(10, ge=1, description="epochs of the identification model")
+    identify_batch_size: int = Field(8, ge=1, description="batch size of the identification stage")
+    identify_learning_rate: float = Field(0.01, gt=0, description="learning rate of the identification stage")
+    identify_weight_decay: float = Field(0.03, ge=0, description="weight decay of the identification stage")
     identify_schedule: str = _choice(
         "same-epochs",
         ("same-epochs", "same-updates"),
@@ -89,22 +89,22 @@ class RunConfig(BaseModel):
     )
 
     robust_epochs: int = Field(
-        3, ge=1, description="epochs of the robust stage over the upsampled data, in all rounds together"
+        6, ge=1, description="epochs of the robust stage over the upsampled data, in all rounds together"
     )
-    robust_rounds: int = Field(10, ge=1, description="rounds that the robust stage is cut into, in central too")
+    robust_rounds: int = Field(6, ge=1, description="rounds that the robust stage is cut into, in central too")
     robust_schedule: str = _choice(
         "same-epochs",
         ("same-epochs", "same-updates"),
         "same-updates: every machine makes as many steps as central training would",
     )
-    batch_size: int = Field(64, ge=1, description="batch size of the robust stage")
-    learning_rate: float = Field(0.05, gt=0, description="(peak) learning rate of the robust stage")
+    batch_size: int = Field(16, ge=1, description="batch size of the robust stage")
+    learning_rate: float = Field(0.03, gt=0, description="(peak) learning rate of the robust stage")
     learning_rate_schedule: str = _choice(
         "one-cycle", ("constant", "one-cycle", "cosine"), "learning rate over the stage's steps"
     )
     averaging: str = _choice("ema", ("none", "ema"), "ema: evaluate an exponential average of the weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")
-    weight_decay: float = Field(0.01, ge=0, description="weight decay of the robust stage")
+    weight_decay: float = Field(0.003, ge=0, description="weight decay of the robust stage")
     aggregator: str = _choice("fedavg", AGGREGATORS, "Flower's rule that joins the machines' updates")
     server_learning_rate: float = Field(
         1.0, gt=0, description="server learning rate of fedavgm, fedadagrad, fedadam and fedyogi"
@@ -156,6 +156,11 @@ class RunConfig(BaseModel):
             raise ConfigError(
                 f"proximal-mu is {self.proximal_mu} but aggregator is {self.aggregator}; "
                 "set aggregator to fedprox, or proximal-mu to 0"
+            )
+        if self.engine == "in-process" and self.workers > 1 and self.threads > 1:
+            raise ConfigError(
+                f"workers is {self.workers} and threads is {self.threads}: torch's threads hang in forked workers; "
+                "set one of them to 1, or use engine = flower"
             )
         if self.min_machines > 1 and self.min_machines != int(self.min_machines):
             raise ConfigError(

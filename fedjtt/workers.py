@@ -1,6 +1,7 @@
 """Forked processes that share this process's data and take over machines' work; one that dies is replaced."""
 
 import multiprocessing
+import pickle
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -43,9 +44,16 @@ def _serve(pipe: Connection, parents: Connection, handler: Callable[[Any], Any])
             except Exception as error:
                 error.add_note(f"raised in worker process {multiprocessing.current_process().pid}")
                 answer = (False, error)
-            pipe.send(answer)
+            _answer(pipe, answer)
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
+
+
+def _answer(pipe: Connection, answer: tuple[bool, Any]) -> None:
+    try:
+        pipe.send(answer)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # nothing has been sent: pickling comes first
+        pipe.send((False, EngineError(f"a worker's answer cannot be sent: {error}; it was {answer[1]!r}")))
 
 
 class WorkerPool:
@@ -106,7 +114,7 @@ class WorkerPool:
                     )
                 try:
                     worker.pipe.send(tasks[worker.task])
-                except BrokenPipeError:  # died while idle; _collect sees the closed pipe
+                except ConnectionError:  # died while idle; _collect sees the closed pipe
                     continue
 
     def _collect(self, answers: dict[int, Any], pending: deque[int]) -> None:

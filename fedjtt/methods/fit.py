@@ -132,7 +132,7 @@ class _Rounds:
         self.rounds = min(self.config.robust_rounds, self.total)
         self.weights = initial_weights(server)
         self.average: Array | None = None
-        self.best_score = -math.inf
+        self.best_score = (-math.inf, -math.inf)
         self.selected: tuple[int, Array] = (0, self.weights)
         self.history: list[dict[str, Any]] = []
         self.seconds = {"robust": 0.0, "robust-sum": 0.0}
@@ -184,8 +184,10 @@ class _Rounds:
                 f"selection is {self.config.selection}, but validation has no examples with known groups; "
                 "use val-worst-class, val-average or last"
             )
-        if score > self.best_score:
-            self.best_score, self.selected = score, (server_round, model)
+        # Untrained models tie at a worst group of 0: the better average decides then, not the earlier round.
+        ranked = (score, figures["average-accuracy"])
+        if ranked > self.best_score:
+            self.best_score, self.selected = ranked, (server_round, model)
 
 
 def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:

@@ -1,0 +1,250 @@
+"""The engine ``flower``: the same apps on Flower's own simulation runtime, with what Flower leaves to its users.
+
+A run gets its own SuperLink on a free port and its own state folder, both gone when it ends; Flower installs nothing,
+sends nothing home and looks for no updates. The ServerApp writes the run's folder; this module starts it, passes its
+progress on, finds out how it ended, and has everything stopped.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+import torch
+
+import fedjtt
+from experiments import flower_keeper
+from fedjtt.config import RunConfig
+from fedjtt.errors import EngineError, UserError
+from fedjtt.provide import DATA_VARIABLE
+from fedjtt.tracking import RunFolder
+from strategies.staged import Observer
+
+LOG_NAME = "flower.log"
+CONNECTION = "fedjtt"
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+STATUS_SECONDS = 60.0
+POLL_SECONDS = 0.1
+# Ray keeps sockets below its folder; the path of a socket may have 107 characters, of which Ray needs 69.
+LONGEST_PARENT = 22
+
+
+def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | None = None) -> dict[str, Any]:
+    """Run a config on Flower's simulation runtime and return its result.
+
+    Raises
+    ------
+    FedJTTError
+        What the ServerApp raised, a machine's own error included; EngineError where Flower itself failed, with its
+        log as ``flower.log`` in the run's folder.
+    """
+    was_empty = not folder.path.exists() or not any(folder.path.iterdir())
+    folder.begin()
+    try:
+        with _superlink(config) as home:
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=_absolute(config.data_dir))
+            app = write_app(home / "app", run_config)
+            _watch(home, app, run_config, folder, observer)
+    except UserError:
+        if was_empty:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder.result()
+
+
+def write_app(app: Path, config: RunConfig) -> Path:
+    """Write a Flower app that is only a ``pyproject.toml``: its components are those of the installed package."""
+    # A JSON string, number or boolean is also one in TOML.
+    values = "\n".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in config.flat().items())
+    app.mkdir()
+    (app / "pyproject.toml").write_text(
+        f'[project]\nname = "fedjtt-run"\nversion = "{fedjtt.__version__}"\n\n'
+        '[tool.flwr.app]\npublisher = "fedjtt"\n\n'
+        "[tool.flwr.app.components]\n"
+        'serverapp = "fedjtt.server_app:app"\nclientapp = "fedjtt.client_app:app"\n\n'
+        f"[tool.flwr.app.config]\n{values}\n"
+    )
+    return app
+
+
+def federation_settings(config: RunConfig) -> str:
+    """Return Flower's settings of a simulation: a node a machine, and as many Ray actors as ``workers``."""
+    settings: dict[str, int | float] = {
+        "num-supernodes": config.machines,
+        "client-resources-num-cpus": 1,
+        "init-args-num-cpus": config.workers,
+    }
+    if config.device == "cuda":
+        settings["client-resources-num-gpus"] = min(1.0, torch.cuda.device_count() / config.workers)
+    return " ".join(f"{key}={value}" for key, value in settings.items())
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if path else ""
+
+
+def _environment(home: Path, config: RunConfig) -> dict[str, str]:
+    """Return the environment of everything that Flower starts."""
+    scripts = sysconfig.get_path("scripts")
+    package = str(Path(fedjtt.__file__).parents[1])
+    changes = {
+        "FLWR_HOME": str(home),
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": str(POLL_SECONDS),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TMPDIR": str(home),
+        "OMP_NUM_THREADS": str(config.threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+        "NO_PROXY": ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")])),
+    }
+    if data := os.environ.get(DATA_VARIABLE):
+        changes[DATA_VARIABLE] = _absolute(data)
+    return {**os.environ, **changes}
+
+
+@contextmanager
+def _superlink(config: RunConfig) -> Iterator[Path]:
+    """Run a SuperLink in a state folder of its own, and end all that it started."""
+    superlink = _script("flower-superlink")
+    parent = tempfile.gettempdir()
+    home = Path(tempfile.mkdtemp(prefix="fedjtt-", dir=parent if len(parent) <= LONGEST_PARENT else "/tmp"))
+    port = _free_port()
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n'
+        f'address = "127.0.0.1:{port}"\ninsecure = true\n'
+    )
+    command = [superlink, "--insecure", "--simulation", "--host", "127.0.0.1", "--port", str(port)]
+    keeper = subprocess.Popen(
+        [sys.executable, flower_keeper.__file__, str(home), *command],
+        stdin=subprocess.PIPE,
+        env=_environment(home, config),
+        start_new_session=True,  # Ctrl-C on the terminal is for the run, which then ends the keeper
+    )
+    try:
+        _await_health(home, port)
+        yield home
+    finally:
+        _end(keeper)
+
+
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    if keeper.stdin is not None:
+        keeper.stdin.close()
+    try:
+        keeper.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        keeper.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _script(name: str) -> str:
+    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    if found is None:
+        raise EngineError(f"engine flower needs the program {name}, which flwr[simulation] installs; it is not here")
+    return found
+
+
+def _await_health(home: Path, port: int) -> None:
+    opener = build_opener(ProxyHandler({}))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and not (home / flower_keeper.STOPPED).exists():
+        try:
+            with opener.open(f"http://127.0.0.1:{port}/health", timeout=1):
+                return
+        except (URLError, TimeoutError, ConnectionError):
+            time.sleep(POLL_SECONDS)
+    raise EngineError(f"Flower's SuperLink did not start: {_last_line(home / flower_keeper.PROGRAM_LOG)}")
+
+
+def _watch(home: Path, app: Path, config: RunConfig, folder: RunFolder, observer: Observer | None) -> None:
+    """Start the run, pass its progress on until it has ended, and raise if it failed."""
+    environment = _environment(home, config)
+    command = [_script("flwr"), "run", str(app), CONNECTION, "--stream"]
+    command += ["--federation-config", federation_settings(config)]
+    log = home / LOG_NAME
+    rounds = _Rounds(folder, observer)
+    with log.open("wb") as file:
+        streaming = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        # What Flower does after the ServerApp's last word changes nothing, and takes several seconds.
+        while streaming.poll() is None and not folder.done and folder.failure() is None:
+            rounds.pass_on()
+            time.sleep(POLL_SECONDS)
+    finally:
+        streaming.kill()
+        streaming.wait()
+    rounds.pass_on()
+    if (failure := folder.failure()) is not None:
+        raise failure
+    if not folder.done:
+        shutil.copyfile(log, folder.path / LOG_NAME)
+        status, details = _status(environment)
+        reason = details if details not in ("", "N/A") else _last_line(log)
+        raise EngineError(f"Flower ended the run as {status}: {reason}; its log is {folder.path / LOG_NAME}")
+
+
+class _Rounds:
+    """Passes on the rounds that the ServerApp writes to ``metrics.jsonl``."""
+
+    def __init__(self, folder: RunFolder, observer: Observer | None) -> None:
+        self._path, self._observer = folder.path / "metrics.jsonl", observer
+        self._position = 0
+
+    def pass_on(self) -> None:
+        """Pass on the lines that are new and complete."""
+        if self._observer is None or not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self._position += len(new)
+        for line in new.splitlines():
+            figures = json.loads(line)
+            stage, server_round, rounds = (figures.pop(key) for key in ("stage", "round", "rounds"))
+            figures.pop("time")
+            self._observer.progress(stage, server_round, rounds, figures)
+
+
+def _status(environment: dict[str, str]) -> tuple[str, str]:
+    """Return how Flower says that the run ended; the exit code of ``flwr run`` is 0 in any case."""
+    command = [_script("flwr"), "ls", CONNECTION, "--format", "json"]
+    try:
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=STATUS_SECONDS)
+        runs = json.loads(answer.stdout[answer.stdout.index("{") :])["runs"]
+        return str(runs[0]["status"]), str(runs[0]["status-details"]).strip()
+    except (subprocess.TimeoutExpired, ValueError, KeyError, IndexError):
+        return "unknown", ""
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it wrote nothing"

@@ -1,0 +1,86 @@
+"""Starts a program and ends all that came of it when its standard input closes; run as a script, imports no package.
+
+Flower's SuperLink starts processes in sessions of their own, and these start Ray, which starts more. The keeper is a
+process between them and the run: on Linux it becomes the parent of whatever loses its own, so that everything that was
+started is below it. It sees the end of the run by the end of its input, which also comes when the run is killed.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STOPPED = "stopped"
+PROGRAM_LOG = "program.log"
+_PR_SET_CHILD_SUBREAPER = 36
+_PATIENCE_SECONDS = 10.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants that lose theirs; only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> list[int]:
+    """Return the ids of all processes below this one that still run; only Linux tells."""
+    children: dict[int, list[int]] = {}
+    ended = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The name in parentheses may hold anything; the state and the parent's id come after it.
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            pid = int(stat.parent.name)
+            children.setdefault(int(parent), []).append(pid)
+            if state in "ZX":  # may still have children, for a moment
+                ended.add(pid)
+    found, queue = [], [os.getpid()]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += [pid for pid in below if pid not in ended]
+        queue += below
+    return found
+
+
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """End the program and everything below; nothing of it has a state that outlives the run."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    while (left := descendants()) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    process.wait()
+    with contextlib.suppress(ChildProcessError):  # raised when all that were adopted have been buried
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            continue
+
+
+def main(folder: Path, command: list[str]) -> None:
+    """Run a command until this process's input ends, then end it and remove its folder."""
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    with (folder / PROGRAM_LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        while not select.select([sys.stdin], [], [], 0.2)[0]:
+            if process.poll() is not None:
+                (folder / STOPPED).touch()  # tells the run that waiting for the program is in vain
+    finally:
+        end_all(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,260 @@
+"""The tables of a report: a summary by setting and paired differences, for terminal, Markdown, HTML and CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from textwrap import fill
+
+import rich.table
+
+from experiments.results import Groups, Row, Setting, on_one_machine, usual_values
+from experiments.statistics import Difference, Estimate, by_seed, estimate, paired_difference, speed_up
+
+WGA = "test.worst-group-accuracy"
+ORIGINAL = {"identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2}
+"""How the original experiment identified; on one machine it is a speed-up's second reference."""
+
+_SELECTIONS = {
+    "last": "the last round's model",
+    "val-worst-group": "the round with the best worst-group accuracy on validation",
+    "val-worst-class": "the round with the best worst-class accuracy on validation (no group labels)",
+    "val-average": "the round with the best average accuracy on validation (no group labels)",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table shows, ready to print; the first column names the row, the last may be a sentence."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def provenance(rows: Sequence[Row], split: str = "test") -> str:
+    """Say where a figure of quality comes from: split, seeds, interval, and what the model was selected on."""
+    seeds = sorted({row["config.seed"] for row in rows})
+    named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
+    spread = "mean ± half of the 95 % Student-t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
+    selections = sorted({str(row["config.selection"]) for row in rows})
+    chosen = "; ".join(f"{_SELECTIONS.get(name, 'the model')} (selection {name})" for name in selections)
+    return f"{split.capitalize()} split, {named}; {spread}. Selected: {chosen}."
+
+
+def percent(value: Estimate | None) -> str:
+    """Return a share as a percentage with its half interval; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{100 * value.mean:.1f}" + ("" if value.half is None else f" ± {100 * value.half:.1f}")
+
+
+def points(value: float) -> str:
+    """Return a difference of shares in percentage points, signed."""
+    shown = f"{100 * value:+.1f}"
+    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")
+
+
+def _plain(value: Estimate | None, unit: str = "") -> str:
+    if value is None:
+        return "–"
+    digits = 1 if value.mean >= 10 else 2
+    return f"{value.mean:.{digits}f}{unit}"
+
+
+def _factor(rows: Sequence[Row]) -> str:
+    values = sorted(by_seed(rows, "identification.upsample-factor").values())
+    if not values:
+        return "–"
+    return f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g}–{values[-1]:g}"
+
+
+def original_setting(groups: Groups) -> Setting | None:
+    """Return the original's setting on one machine (central where both ran), or None if it was not run."""
+    found = [
+        setting
+        for setting, rows in groups.items()
+        if setting.get("machines") == 1
+        and "identification.error-set-size" in rows[0]
+        and all(rows[0].get(f"config.{key}") == value for key, value in ORIGINAL.items())
+    ]
+    return min(found, key=lambda setting: setting.get("robust"), default=None)
+
+
+def speed_ups(groups: Groups, original: Setting | None) -> dict[Setting, tuple[Estimate | None, Estimate | None]]:
+    """Return every setting's speed-up over its own variant on one machine, and over the original's setting there."""
+    result = {}
+    for setting, rows in groups.items():
+        same = on_one_machine(setting, groups)
+        identifies = "identification.error-set-size" in rows[0]
+        result[setting] = (
+            None if same is None else speed_up(rows, groups[same]),
+            speed_up(rows, groups[original]) if original is not None and identifies else None,
+        )
+    return result
+
+
+def summary(groups: Groups) -> Table:
+    """Return one row a setting: quality on test, what identification found, CPU seconds and speed-up."""
+    speed = speed_ups(groups, original_setting(groups))
+    columns = {
+        "setting": [setting.label for setting in groups],
+        "seeds": [str(len({row["config.seed"] for row in rows})) for rows in groups.values()],
+        "WGA, %": [percent(estimate(rows, WGA)) for rows in groups.values()],
+        "average, %": [percent(estimate(rows, "test.average-accuracy")) for rows in groups.values()],
+        "adj. average, %": [percent(estimate(rows, "test.adjusted-average-accuracy")) for rows in groups.values()],
+        "precision, %": [percent(estimate(rows, "identification.precision")) for rows in groups.values()],
+        "recall, %": [percent(estimate(rows, "identification.recall")) for rows in groups.values()],
+        "factor": [_factor(rows) for rows in groups.values()],
+        "identify, s": [
+            _plain(
+                estimate([row for row in rows if "identification.error-set-size" in row], "seconds.identify.slowest")
+            )
+            for rows in groups.values()
+        ],
+        "robust, s": [_plain(estimate(rows, "seconds.robust")) for rows in groups.values()],
+        "speed-up": [_plain(speed[setting][0], "×") for setting in groups],
+        "vs original": [_plain(speed[setting][1], "×") for setting in groups],
+    }
+    kept = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
+    rows = [row for group in groups.values() for row in group]
+    return Table(
+        "Results by setting", _summary_caption(rows, kept), tuple(kept), tuple(zip(*kept.values(), strict=True))
+    )
+
+
+def _summary_caption(rows: Sequence[Row], columns: dict[str, list[str]]) -> str:
+    meanings = {
+        "WGA, %": "WGA: worst-group accuracy; adj. average: group accuracies weighted by the groups' share of train.",
+        "precision, %": "Precision and recall: of the error set, against the true minority of train.",
+        "factor": "Factor: times that an error example stands in the robust stage's data.",
+        "robust, s": "Seconds: CPU seconds on one thread, identify of the slowest machine, robust along the slowest.",
+        "speed-up": "Speed-up: CPU seconds (identify + robust) of the same variant on one machine / of this setting.",
+        "vs original": "Vs original: the same, over the original's identification (batch 64, lr .01, 2 epochs) "
+        "on one machine.",
+    }
+    usual = ", ".join(f"{key} {value}" for key, value in usual_values(rows).items())
+    unsaid = [f"Where not said: {usual}."] if usual else []
+    return " ".join([provenance(rows), *unsaid, *(text for name, text in meanings.items() if name in columns)])
+
+
+def comparisons(groups: Groups) -> list[Table]:
+    """Return the paired differences in WGA, a table a question; a question that no two settings answer is left out."""
+    every = [row for group in groups.values() for row in group]
+    caption = (
+        "Worst-group accuracy of the first setting minus that of the second, in percentage points: mean of the "
+        "differences seed by seed (listed) with its Student-t interval; not distinguishable: the interval covers 0. "
+        f"{provenance(every)}"
+    )
+    columns = ("first − second", "difference", "interval", "verdict", "seed by seed")
+    tables = [Table(title, caption, columns, _differences(pairs, groups)) for title, pairs in questions(groups).items()]
+    return [table for table in tables if table.rows]
+
+
+def _differences(pairs: Sequence[tuple[Setting, Setting]], groups: Groups) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (contrast(first, second), points(difference.estimate.mean), _interval(difference), difference.verdict,
+         _arithmetic(difference))
+        for first, second in pairs
+        if (difference := wga_difference(first, second, groups)) is not None
+    )  # fmt: skip
+
+
+def contrast(first: Setting, second: Setting) -> str:
+    """Say what two settings have in common, once, and what is compared."""
+    same = [key for key, value in first.items if (key, value) in second.items]
+    common = first.without(*(key for key, _ in first.items if key not in same)).label
+    ours, theirs = first.without(*same).label, second.without(*same).label
+    return f"{common}: {ours} − {theirs}" if common else f"{ours} − {theirs}"
+
+
+def wga_difference(first: Setting, second: Setting, groups: Groups) -> Difference | None:
+    """Return the paired difference in test WGA of two settings; None where they share no seed."""
+    return paired_difference(by_seed(groups[first], WGA), by_seed(groups[second], WGA))
+
+
+def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
+    """Return the pairs to compare, question by question."""
+    robust = [(s, s.but(robust="central")) for s in groups if s.get("robust") == "federated"]
+    spread = [(s, one) for s in groups if s.get("machines") > 1 and (one := on_one_machine(s, groups)) is not None]
+    methods = [(s, erm) for s in groups if s.get("method") == "jtt" and (erm := erm_for(s, groups)) is not None]
+    return {
+        "Federated minus central, paired": [pair for pair in robust if pair[1] in groups],
+        "More machines minus one machine, paired": spread,
+        "JTT minus ERM, paired": methods,
+    }
+
+
+def erm_for(setting: Setting, groups: Groups) -> Setting | None:
+    """Return ERM at the same robust mode and machines; else central ERM, which is the same on any number of them."""
+    wanted = [item for item in setting.but(method="erm").items if not item[0].startswith(("identify", "upsample"))]
+    same = Setting(tuple(wanted), setting.usual)
+    if same in groups:
+        return same
+    core = same.but(robust="central").without("machines")
+    return next((other for other in groups if other.without("machines") == core), None)
+
+
+def _interval(difference: Difference) -> str:
+    over_seeds = difference.estimate
+    if over_seeds.half is None:
+        return "–"
+    return f"{points(over_seeds.low)} to {points(over_seeds.high)}"
+
+
+def _arithmetic(difference: Difference) -> str:
+    return ", ".join(points(value) for value in difference.by_seed.values())
+
+
+def as_text(table: Table) -> str:
+    """Return the table for a terminal or a log: aligned columns, no markup."""
+    widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) if index == 0 else cell.rjust(width)
+                  for index, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in (table.columns, tuple("-" * width for width in widths), *table.rows)
+    ]  # fmt: skip
+    return "\n".join([table.title, *lines, fill(table.caption, 100)]) + "\n"
+
+
+def as_rich(table: Table) -> rich.table.Table:
+    """Return the table for a rich console."""
+    result = rich.table.Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
+    for index, name in enumerate(table.columns):
+        result.add_column(name, justify="left" if index == 0 else "right")
+    for row in table.rows:
+        result.add_row(*row)
+    return result
+
+
+def as_markdown(table: Table) -> str:
+    """Return the table in GitHub's Markdown."""
+    header = [table.columns, ("---", *("---:",) * (len(table.columns) - 1))]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (*header, *table.rows)]
+    return "\n".join([f"### {table.title}", "", *lines, "", table.caption]) + "\n"
+
+
+def as_csv(tables: Sequence[Table]) -> str:
+    """Return tables of the same columns as one CSV, the cells as they are shown, each row with its table's title."""
+    text = io.StringIO()
+    lines = [(table.title, *row) for table in tables for row in table.rows]
+    csv.writer(text, lineterminator="\n").writerows([("table", *tables[0].columns), *lines] if tables else [])
+    return text.getvalue()
+
+
+def as_html(table: Table) -> str:
+    """Return the table as an HTML figure that scrolls sideways on a narrow screen."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(row[0]).replace(" machine", "&nbsp;machine")}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<figure><div class="scroll" role="region" aria-label="{escape(table.title)}" tabindex="0">\n'
+        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>\n"
+        f"<figcaption>{escape(table.caption)}</figcaption></figure>"
+    )

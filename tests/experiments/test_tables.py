@@ -1,0 +1,143 @@
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from experiments.results import Groups, by_setting, flatten, read_runs
+from experiments.tables import (
+    Table,
+    as_csv,
+    as_html,
+    as_markdown,
+    as_rich,
+    as_text,
+    comparisons,
+    contrast,
+    erm_for,
+    original_setting,
+    provenance,
+    speed_ups,
+    summary,
+)
+from tests.experiments.test_results import synthetic_result, write_sweep
+
+Values = dict[str, Any]
+TABLE = Table("a < b", "5 < 6 & more", ("setting", "x|y"), (("<b>", "1 | 2"), ("JTT, 1 machine", "–")))
+
+
+def groups_of(*cases: tuple[Values, list[float]]) -> Groups:
+    """Build settings whose runs have the given WGAs, one a seed."""
+    return by_setting(
+        [flatten(synthetic_result({**values, "seed": seed}, wga)) for values, wgas in cases
+         for seed, wga in enumerate(wgas)]
+    )  # fmt: skip
+
+
+def column(table: Table, name: str) -> list[str]:
+    return [row[table.columns.index(name)] for row in table.rows]
+
+
+def test_the_summary_prints_mean_and_half_interval_and_the_number_of_seeds() -> None:
+    table = summary(groups_of(({"machines": 1}, [0.6, 0.7, 0.8]), ({"machines": 4}, [0.5])))
+    assert column(table, "setting") == ["JTT, central, 1 machine", "JTT, central, 4 machines"]
+    assert column(table, "WGA, %") == ["70.0 ± 24.8", "50.0"]  # .248414 by hand in test_statistics
+    assert column(table, "seeds") == ["3", "1"]
+    assert column(table, "factor") == ["18", "18"]
+    assert column(table, "identify, s") == ["8.00", "2.00"]
+
+
+def test_columns_that_nobody_has_are_left_out_and_null_is_a_dash() -> None:
+    groups = groups_of(({"method": "erm"}, [0.1]), ({"method": "group-balanced"}, [0.9]))
+    next(iter(groups.values()))[0]["test.worst-group-accuracy"] = None
+    table = summary(groups)
+    assert "precision, %" not in table.columns
+    assert column(table, "WGA, %") == ["–", "90.0"]
+
+
+def test_speed_ups_have_two_named_references() -> None:
+    original = {"identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2}
+    cases = [({"machines": 1}, [0.8]), ({"machines": 4}, [0.7]), ({"machines": 1, **original}, [0.3])]
+    groups = groups_of(*cases)
+    settings = list(groups)
+    reference = original_setting(groups)
+    assert reference is not None
+    assert reference.get("identify-batch-size") == 64
+    for rows, seconds in zip(groups.values(), (20.0, 5.0, 30.0), strict=True):
+        rows[0]["seconds.total"] = {1: seconds, 4: 5.0}[rows[0]["config.machines"]]
+    groups[reference][0]["seconds.total"] = 30.0
+    four = next(setting for setting in settings if setting.get("machines") == 4)
+    same, over_original = speed_ups(groups, reference)[four]
+    assert same is not None
+    assert over_original is not None
+    assert (same.mean, over_original.mean) == (4.0, 6.0)  # 20 / 5 and 30 / 5
+    assert original_setting(groups_of(({"machines": 1}, [0.8]))) is None
+
+
+def test_the_three_questions_are_answered_seed_by_seed() -> None:
+    groups = groups_of(
+        ({"method": "erm", "machines": 1}, [0.10, 0.10, 0.10]),
+        ({"machines": 1}, [0.80, 0.82, 0.84]),
+        ({"machines": 5}, [0.70, 0.73, 0.74]),
+        ({"machines": 5, "robust": "federated"}, [0.71, 0.72, 0.75]),
+    )
+    robust, machines, methods = comparisons(groups)
+    assert robust.rows == (
+        ("JTT, 5 machines: federated − central", "+0.3", "−2.5 to +3.2", "not distinguishable", "+1.0, −1.0, +1.0"),
+    )
+    assert column(machines, "first − second") == [
+        "JTT, central: 5 machines − 1 machine", "JTT: federated, 5 machines − central, 1 machine"
+    ]  # fmt: skip
+    assert machines.rows[0][1:4] == ("−9.7", "−11.1 to −8.2", "lower")  # −10, −9, −10; half 4.3027 x .57735 / sqrt(3)
+    assert column(methods, "verdict") == ["higher"] * 3
+    assert "Test split, seeds 0, 1, 2" in robust.caption
+    assert "95 % Student-t" in robust.caption
+
+
+def test_one_seed_is_said_and_questions_without_an_answer_are_left_out() -> None:
+    tables = comparisons(groups_of(({"machines": 1}, [0.8]), ({"machines": 5}, [0.7])))
+    assert [(table.title, column(table, "verdict")) for table in tables] == [
+        ("More machines minus one machine, paired", ["one seed: no interval"])
+    ]
+    assert "one seed, so no interval" in tables[0].caption
+    assert comparisons(groups_of(({"machines": 1}, [0.8]))) == []
+
+
+def test_erm_is_taken_where_it_ran_alike_and_else_central() -> None:
+    groups = groups_of(
+        ({"method": "erm", "machines": 1}, [0.1]), ({"method": "erm", "machines": 5, "robust": "federated"}, [0.1]),
+        ({"machines": 5, "robust": "federated"}, [0.7]), ({"machines": 9, "robust": "federated"}, [0.7]),
+    )  # fmt: skip
+    central, alike, five, nine = groups
+    assert (erm_for(five, groups), erm_for(nine, groups)) == (alike, central)
+    assert contrast(nine, central) == "JTT, federated, 9 machines − ERM, central, 1 machine"
+
+
+def test_the_selection_is_named() -> None:
+    rows = [flatten(synthetic_result({"selection": name})) for name in ("last", "val-average")]
+    assert "the last round's model (selection last)" in provenance(rows)
+    assert "selection val-average" in provenance(rows)
+
+
+def test_every_form_shows_the_same_cells(tmp_path: Path) -> None:
+    write_sweep(tmp_path, machines=(1, 2), seeds=2)
+    table = summary(by_setting([flatten(run) for run in read_runs(tmp_path)]))
+    console = Console(width=300, record=True, file=io.StringIO())
+    console.print(as_rich(table))
+    rich_text = console.export_text()
+    for text in (as_text(table), as_markdown(table), as_html(table).replace("&nbsp;", " "), rich_text):
+        assert all(cell in text for row in table.rows for cell in row)
+    read = list(csv.reader(io.StringIO(as_csv([table]))))
+    assert read == [["table", *table.columns], *([table.title, *row] for row in table.rows)]
+
+
+def test_markup_in_cells_is_text() -> None:
+    assert "<td>1 | 2</td>" in as_html(TABLE)
+    assert "&lt;b&gt;" in as_html(TABLE)
+    assert "<b>" not in as_html(TABLE)
+    assert "5 &lt; 6 &amp; more" in as_html(TABLE)
+    assert "| <b> | 1 \\| 2 |" in as_markdown(TABLE)
+    assert as_text(TABLE).splitlines()[1:4] == [
+        "setting           x|y", "--------------  -----", "<b>             1 | 2"
+    ]  # fmt: skip

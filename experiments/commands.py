@@ -104,7 +104,7 @@ def data_command(config: RunConfig | None, sheet: Path | None, console: Console)
         soft_wrap=True,
     )
     if sheet is not None:
-        from experiments.plots import sample_sheet
+        from experiments.group_figures import sample_sheet
 
         sample_sheet(splits, sheet)
         console.print(f"sample sheet: {sheet}", highlight=False, soft_wrap=True)

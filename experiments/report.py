@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import plots
+from experiments import drawing, group_figures, plots
 from experiments.results import (
     Groups,
     Result,
@@ -192,7 +192,7 @@ def draw(
 ) -> dict[str, Figure | None]:
     """Draw every figure that the runs and the data allow; None for the others."""
     try:
-        sheet = None if splits is None else plots.sample_sheet(splits)
+        sheet = None if splits is None else group_figures.sample_sheet(splits)
     except DataError:  # not images
         sheet = None
     return {
@@ -200,7 +200,7 @@ def draw(
         "error-set": plots.error_set_against_machines(groups),
         "wga-speed-up": plots.wga_against_speed_up(groups),
         "rounds": plots.wga_by_round(groups, histories),
-        "groups": plots.group_accuracies(runs, groups, splits=splits),
+        "groups": group_figures.group_accuracies(runs, groups, splits=splits),
         "samples": sheet,
     }
 
@@ -214,7 +214,7 @@ def _figures(folder: Path, figures: Mapping[str, Figure | None], missing: str) -
             path.unlink(missing_ok=True)
             gaps.append(f"<li>{escape(title)}: not drawn, needs {escape(needs)}</li>")
             continue
-        image = base64.b64encode(plots.save(figure, path).read_bytes()).decode()
+        image = base64.b64encode(drawing.save(figure, path).read_bytes()).decode()
         shown.append(
             f'<figure class="plot"><figcaption>{escape(title)}</figcaption>'
             f'<img alt="{escape(alternative)}" src="data:image/png;base64,{image}"></figure>'

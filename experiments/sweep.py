@@ -20,6 +20,7 @@ from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, FedJTTError
 from fedjtt.methods.fit import CENTRAL_KEYS
 from fedjtt.methods.identify_local import LOCAL_KEYS
+from fedjtt.provide import check_device, machines_of
 from fedjtt.tracking import RunFolder, write_atomically
 
 Ended = Callable[[str, str | None, float], None]
@@ -79,6 +80,8 @@ def run_sweep(grid: Grid, out: Path, jobs: int, ended: Ended) -> dict[str, str]:
     ended : callable
         Told of every run: its name, None or its error, its seconds.
     """
+    check_device(grid.runs[0].device)
+    machines_of(grid.runs[0])  # missing data is one clear line now, and what is imported here the runs need not import
     claim_folder(out, grid)
     os.environ[CACHE_VARIABLE] = str((out / "cache").resolve())
     pending = deque(c for c in grid.runs if not RunFolder(out / "runs" / run_name(c), c).done)

@@ -188,13 +188,19 @@ def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
 
 
 def erm_for(setting: Setting, groups: Groups) -> Setting | None:
-    """Return ERM at the same robust mode and machines; else central ERM, which is the same on any number of them."""
-    wanted = [item for item in setting.but(method="erm").items if not item[0].startswith(("identify", "upsample"))]
-    same = Setting(tuple(wanted), setting.usual)
-    if same in groups:
-        return same
-    core = same.but(robust="central").without("machines")
-    return next((other for other in groups if other.without("machines") == core), None)
+    """Return ERM at the same robust mode and machines; else central ERM, which is the same on any number of them.
+
+    The number of epochs may differ: an ERM epoch is shorter than one over upsampled data.
+    """
+
+    def core(other: Setting) -> Setting:
+        free = ("method", "robust", "machines", "robust-epochs")
+        return Setting(tuple(item for item in other.items if not item[0].startswith(("identify", "upsample", *free))))
+
+    erms = [other for other in groups if other.get("method") == "erm" and core(other) == core(setting)]
+    same = [other for other in erms if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
+    central = [other for other in erms if other.get("robust") == "central"]
+    return next(iter(same + central), None)
 
 
 def _interval(difference: Difference) -> str:

@@ -6,11 +6,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from experiments.drawing import save
+from experiments.group_figures import group_accuracies, sample_sheet
 from experiments.plots import (
     error_set_against_machines,
-    group_accuracies,
-    sample_sheet,
-    save,
     wga_against_machines,
     wga_against_speed_up,
     wga_by_round,

@@ -90,3 +90,43 @@ def merged(file: Mapping[str, Any], settings: Iterable[str], options: Mapping[st
     """Return the values that the user gave: options over ``--set`` over the config file."""
     given = {kebab(name): value for name, value in options.items() if value is not None}
     return {**file, **parse_settings(settings), **given}
+
+
+def configuration_page() -> str:
+    """Return docs/configuration.md: every key with its default, from the schema itself."""
+    rows = []
+    for name, field in RunConfig.model_fields.items():
+        extra = field.json_schema_extra
+        allowed = extra.get("allowed") if isinstance(extra, dict) else None
+        values = ", ".join(f"`{item}`" for item in allowed) if isinstance(allowed, list) else _limits(field.metadata)
+        default = "empty" if field.default == "" else f"`{str(field.default).lower()}`"
+        rows.append(f"| `{kebab(name)}` | {default} | {values} | {_cell(field.description)} |")
+    return "\n".join(
+        (
+            "# Run configuration",
+            "",
+            "One schema for TOML files (`--config`), `--set key=value`, command-line options (`--key value`) and Flower's",
+            "run config (`--run-config`). Options win over `--set`, which wins over the file. In a sweep every value may be",
+            "a list. This page is made from the schema (`python -m experiments.options > docs/configuration.md`).",
+            "",
+            "| key | default | allowed | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        )
+    )
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", r"\|")
+
+
+def _limits(metadata: Iterable[Any]) -> str:
+    """Return pydantic's bounds (objects named Ge, Gt, Le, Lt with an attribute of that name) as a person writes them."""
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    names = [(type(bound).__name__.lower(), bound) for bound in metadata]
+    return " and ".join(f"{signs[name]} {getattr(bound, name)}" for name, bound in names)
+
+
+if __name__ == "__main__":
+    print(configuration_page(), end="")

@@ -140,8 +140,6 @@ def log_summary(result: Mapping[str, Any]) -> None:
             "error set: %s examples, precision %s, recall %s, upsampling factor %s",
             found["error-set-size"], _shown(found["precision"]), _shown(found["recall"]), found["upsample-factor"],
         )  # fmt: skip
-    for note in result["notes"]:
-        log(INFO, "note: %s", note)
     log(INFO, "digest of the weights of round %s: %s", result["selected-round"], result["digest"])
 
 

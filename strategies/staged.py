@@ -1,7 +1,7 @@
 """The Flower strategy that runs a method's stages over a Grid: the same for every method, engine and host."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from logging import INFO, WARNING
+from logging import INFO
 from typing import Any, Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -169,7 +169,7 @@ class StagedStrategy(Strategy):
         """Add a line to what the result says about itself, once."""
         if text not in self.notes:
             self.notes.append(text)
-            log(WARNING, "%s", text)
+            log(INFO, "note: %s", text)
 
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Tell the observer that a round has ended."""

@@ -38,6 +38,13 @@ def parse_seeds(value: Any) -> list[int]:
     return seeds
 
 
+def _seeds_of(values: Mapping[str, Any]) -> list[int] | None:
+    """Return the seeds that a table names: ``seeds`` (a number or a list), or ``seed`` (one, or a list), or None."""
+    if "seeds" in values:
+        return parse_seeds(values["seeds"])
+    return parse_seeds(_listed(values["seed"])) if "seed" in values else None
+
+
 def _listed(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
@@ -59,11 +66,11 @@ def build_grid(given: Mapping[str, Any]) -> Grid:
     tables = given.get("sweep", [{}])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError("sweep must be an array of tables; write [[sweep]] above each block of axes")
-    seeds = parse_seeds(given.get("seeds", given.get("seed", 1) if isinstance(given.get("seed"), list) else 1))
+    seeds = _seeds_of(given) or [0]
     base = {key: value for key, value in given.items() if key not in OWN_KEYS}
     runs: dict[str, RunConfig] = {}
     for table in tables:
-        for config in _product({**base, **table}, seeds):
+        for config in _product({**base, **table}, _seeds_of(table) or seeds):
             runs.setdefault(config.run_id, config)
     flats = [config.flat() for config in runs.values()]
     axes = [key for key in flats[0] if key != "seed" and any(flat[key] != flats[0][key] for flat in flats)]
@@ -75,7 +82,6 @@ def _product(values: Mapping[str, Any], seeds: Sequence[int]) -> list[RunConfig]
     for key in values:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}{nearest(key, known)}; 'fedjtt sweep --help' lists all keys")
-    table_seeds = parse_seeds(values["seeds"]) if "seeds" in values else seeds
     axes = {key: _listed(value) for key, value in values.items() if key not in ("seed", "seeds")}
-    axes["seed"] = list(table_seeds)
+    axes["seed"] = list(seeds)
     return [RunConfig.parse(dict(zip(axes, chosen, strict=True))) for chosen in itertools.product(*axes.values())]

@@ -105,9 +105,9 @@ def configuration_page() -> str:
         (
             "# Run configuration",
             "",
-            "One schema for TOML files (`--config`), `--set key=value`, command-line options (`--key value`) and Flower's",
-            "run config (`--run-config`). Options win over `--set`, which wins over the file. In a sweep every value may be",
-            "a list. This page is made from the schema (`python -m experiments.options > docs/configuration.md`).",
+            "One schema for TOML files (`--config`), `--set key=value`, command-line options (`--key value`) and",
+            "Flower's run config (`--run-config`). Options win over `--set`, which wins over the file. In a sweep every",
+            "value may be a list. Made from the schema: `python -m experiments.options > docs/configuration.md`.",
             "",
             "| key | default | allowed | meaning |",
             "|---|---|---|---|",
@@ -122,7 +122,7 @@ def _cell(text: str | None) -> str:
 
 
 def _limits(metadata: Iterable[Any]) -> str:
-    """Return pydantic's bounds (objects named Ge, Gt, Le, Lt with an attribute of that name) as a person writes them."""
+    """Return pydantic's bounds (objects Ge, Gt, Le, Lt with an attribute of that name) as a person writes them."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     names = [(type(bound).__name__.lower(), bound) for bound in metadata]
     return " and ".join(f"{signs[name]} {getattr(bound, name)}" for name, bound in names)

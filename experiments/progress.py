@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 
-def _accuracy(figures: Mapping[str, Any]) -> str:
+def _said(figures: Mapping[str, Any]) -> str:
+    if "error-set-size" in figures:
+        return f"error set {figures['error-set-size']}"
     value = figures.get("validation.worst-group-accuracy")
     return "" if value is None else f"validation WGA {value:.3f}"
 
@@ -46,10 +48,10 @@ class RunProgress:
         if self._bar is not None:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bar.add_task(stage, total=rounds, note="")
-            self._bar.update(self._tasks[stage], completed=server_round, total=rounds, note=_accuracy(figures))
-        elif not self._quiet:
-            unit = "round" if figures else "machine"
-            line = f"{stage} {unit} {server_round}/{rounds} {_accuracy(figures)}".rstrip()
+            self._bar.update(self._tasks[stage], completed=server_round, total=rounds, note=_said(figures))
+        elif not self._quiet and (figures or server_round % max(1, rounds // 10) == 0):
+            unit = "machine" if stage == "identify" else "round"
+            line = f"{stage} {unit} {server_round}/{rounds} {_said(figures)}".rstrip()
             self._console.print(line, highlight=False, soft_wrap=True)
 
 

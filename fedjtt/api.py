@@ -18,7 +18,7 @@ from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import check_device, fast_layout, machines_of, provide_parts, server_data, splits_of, spread
 from fedjtt.seeding import torch_generator
 from fedjtt.server_app import Outcome, run_method
-from fedjtt.simulation import InProcessGrid
+from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.workers import WorkerPool
 from strategies.staged import Observer
 
@@ -51,11 +51,23 @@ def simulate(
     app = make_client_app(provide_parts(parts), cache, model_builder)
     own = provide_parts([server_data(data)])
     if config.workers == 1:
-        grid = InProcessGrid(app, config, config.machines)
+        grid = InProcessGrid(app, config, config.machines, None, _told_of_replies(observer))
         return run_method(config, grid, own, observer, cache, model_builder)
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
-        grid = InProcessGrid(app, config, config.machines, pool)
+        grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
         return run_method(config, grid, own, observer, cache, model_builder)
+
+
+def _told_of_replies(observer: Observer | None) -> ReplyObserver | None:
+    """Pass on which machines have identified; the stage's last word, with its figures, is the strategy's."""
+    if observer is None:
+        return None
+
+    def told(kind: str, done: int, expected: int) -> None:
+        if kind == "train.identify" and done < expected:
+            observer.progress("identify", done, expected, {})
+
+    return told
 
 
 @dataclass(frozen=True)
@@ -106,7 +118,7 @@ def train(
     sizes = _alphabets(given)
     datasets = [fast_layout(_dataset(columns, *sizes)) for columns in given]
     if partition is not None:
-        settings = {**settings, "machines": int(max(partition)) + 1}
+        settings = {**settings, "machines": int(max(partition, default=0)) + 1}
     named = model if isinstance(model, str) else "mlp"
     config = RunConfig.parse({"model": named, **{key.replace("_", "-"): value for key, value in settings.items()}})
     splits = _with_validation(datasets, config, sizes)
@@ -162,7 +174,7 @@ def _with_validation(datasets: list[GroupedDataset], config: RunConfig, sizes: t
 def _rows_of(partition: Sequence[int] | None, examples: int) -> list[Tensor] | None:
     if partition is None:
         return None
-    machine = torch.as_tensor(np.asarray(partition))
+    machine = _whole(torch.as_tensor(np.asarray(partition)), "partition")
     if len(machine) != examples:
         raise DataError(f"partition names {len(machine)} examples, train has {examples}; give one machine an example")
     rows = [torch.nonzero(machine == index).flatten() for index in range(int(machine.max()) + 1)]

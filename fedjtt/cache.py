@@ -36,7 +36,7 @@ class StageCache:
         """Return what was saved under a key, or None. A damaged file counts as absent and is written anew."""
         path = self.folder / f"{key}.npz"
         try:
-            with np.load(path) as archive:
+            with path.open("rb") as file, np.load(file) as archive:  # np.load(path) leaks a damaged file
                 return dict(archive)
         except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError):
             return None

@@ -42,7 +42,9 @@ AGGREGATORS = (
 class RunConfig(BaseModel):
     """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=kebab, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=kebab, populate_by_name=True, allow_inf_nan=False
+    )
 
     dataset: str = _choice("digits", DATASETS, "dataset to train on")
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")

@@ -130,6 +130,10 @@ def build_model(
     builder = MODELS[name] if isinstance(name, str) else name
     with torch.device("meta"):  # shapes only: nothing is drawn
         module = builder(input_shape, num_labels)
+    if (buffer := next(module.named_buffers(), None)) is not None:
+        raise ConfigError(
+            f"the model has a buffer {buffer[0]!r}: only parameters are initialised and sent; use no buffers"
+        )
     module.to_empty(device="cpu")
     with torch.no_grad():
         _initialise(module, generator)

@@ -20,6 +20,7 @@ from fedjtt.workers import WorkerPool
 
 Task = tuple[Message, Context]
 Answer = tuple[Message, RecordDict]
+ReplyObserver = Callable[[str, int, int], None]
 
 
 def _identify_process() -> None:
@@ -42,12 +43,22 @@ class InProcessGrid(Grid):
         Number of machines; their partition ids are 0 to machines - 1.
     pool : WorkerPool or None
         Processes that take over the machines' work; None: this process does it, machine by machine.
+    on_reply : callable or None
+        Told of every reply as it comes: message type, replies so far, replies expected.
     """
 
-    def __init__(self, client_app: ClientApp, config: RunConfig, machines: int, pool: WorkerPool | None = None) -> None:
+    def __init__(
+        self,
+        client_app: ClientApp,
+        config: RunConfig,
+        machines: int,
+        pool: WorkerPool | None = None,
+        on_reply: ReplyObserver | None = None,
+    ) -> None:
         _identify_process()
         self._app = client_app
         self._pool = pool
+        self._on_reply = on_reply or (lambda kind, done, expected: None)  # noqa: ARG005
         self._counter = itertools.count(1)
         self._replies: dict[str, Message] = {}
         run_config = config.flat()
@@ -107,9 +118,14 @@ class InProcessGrid(Grid):
         for message in messages:
             message.metadata.__dict__["_message_id"] = f"in-process-{next(self._counter)}"
             tasks.append((message, self._contexts[message.metadata.dst_node_id]))
+        kind = tasks[0][0].metadata.message_type if tasks else ""
         if self._pool is None:
-            return [self._app(message, context) for message, context in tasks]
-        answers = self._pool.map(tasks)
+            replies = []
+            for message, context in tasks:
+                replies.append(self._app(message, context))
+                self._on_reply(kind, len(replies), len(tasks))
+            return replies
+        answers = self._pool.map(tasks, lambda done: self._on_reply(kind, done, len(tasks)))
         for (_, context), (_, state) in zip(tasks, answers, strict=True):
             context.state = state
         return [reply for reply, _ in answers]

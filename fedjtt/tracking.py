@@ -77,7 +77,9 @@ class RunFolder:
         return loaded
 
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
-        """Append a round to ``metrics.jsonl``."""
+        """Append a round to ``metrics.jsonl``; steps on the way, which have no figures, are not written."""
+        if not figures:
+            return
         line = {"stage": stage, "round": server_round, "rounds": rounds, **figures, "time": round(time.time(), 3)}
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")

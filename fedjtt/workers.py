@@ -78,11 +78,16 @@ class WorkerPool:
         self._handler = handler
         self._workers = [_Worker(handler) for _ in range(workers)]
 
-    def map(self, tasks: Sequence[Any]) -> list[Any]:
+    def map(self, tasks: Sequence[Any], on_answer: Callable[[int], None] | None = None) -> list[Any]:
         """Return the tasks' answers in the tasks' order.
 
         A task whose worker died is given to another, at most three times in all: a task is a function of its input,
         so the answer is the same.
+
+        Parameters
+        ----------
+        on_answer : callable or None
+            Told how many answers have come, whenever some have.
 
         Raises
         ------
@@ -96,6 +101,8 @@ class WorkerPool:
             while len(answers) < len(tasks):
                 self._hand_out(tasks, pending, attempts)
                 self._collect(answers, pending)
+                if on_answer is not None and answers:
+                    on_answer(len(answers))
         except BaseException:
             # Answers still under way must not be taken for those of the next call.
             self._workers = [self._replace(worker) for worker in self._workers]

@@ -105,14 +105,19 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
     Training on the server's data does not depend on the machines: its result is cached, so that a sweep over numbers
     of machines computes it once for every error set.
     """
-    central = server.config.robust == "central"
+    rounds = _Rounds(server, plan)
+    # Weights that were handed in are in no key.
+    cache = server.cache if server.config.robust == "central" and server.initial is None else None
     key = _cache_key(server.config, plan)
-    if central and server.cache and (saved := server.cache.load(key)) is not None:
-        return Trained(saved["weights"], **unpack_json(saved["about"]))
-    trained = _Rounds(server, plan).run()
-    if central and server.cache:
+    if cache is not None and (saved := cache.load(key)) is not None:
+        trained = Trained(saved["weights"], **unpack_json(saved["about"]))
+        for line in trained.history:  # whoever watches sees the rounds, and metrics.jsonl holds them, all the same
+            server.progress("robust", line["round"], len(trained.history), line)
+        return trained
+    trained = rounds.run()
+    if cache is not None:
         about = {"history": trained.history, "seconds": trained.seconds, "selected_round": trained.selected_round}
-        server.cache.save(key, {"weights": trained.weights, "about": pack_json(about)})
+        cache.save(key, {"weights": trained.weights, "about": pack_json(about)})
     return trained
 
 
@@ -130,6 +135,11 @@ class _Rounds:
         machines = 1 if self.place == "server" else self.config.machines
         self.total = planned_steps(self.config, plan.weighted_size, machines)
         self.rounds = min(self.config.robust_rounds, self.total)
+        if self.rounds < self.config.robust_rounds:
+            server.note(
+                f"robust-rounds is {self.config.robust_rounds}, but a machine takes {self.total} steps in all: "
+                f"{self.rounds} rounds were made"
+            )
         self.weights = initial_weights(server)
         self.average: Array | None = None
         self.best_score = (-math.inf, -math.inf)
@@ -139,11 +149,6 @@ class _Rounds:
 
     def run(self) -> Trained:
         """Train and evaluate round by round."""
-        if self.rounds < self.config.robust_rounds:
-            self.server.note(
-                f"robust-rounds is {self.config.robust_rounds}, but a machine takes {self.total} steps in all: "
-                f"{self.rounds} rounds were made"
-            )
         for server_round in range(1, self.rounds + 1):
             self._train(server_round)
             self._evaluate(server_round)

@@ -120,11 +120,13 @@ def identify_locally(server: Server, population: Population) -> Identified:
     if server.config.robust == "central":
         ids = np.unique(np.concatenate([reply.arrays["error-ids"] for reply in replies]))
     seconds = [machine["seconds"] for machine in machines]
+    overall = _overall_report(replies)
+    server.progress("identify", len(machines), len(machines), overall)
     return Identified(
         examples=[machine["samples"] for machine in machines],
         errors=[machine["error-set-size"] for machine in machines],
         ids=ids,
-        report=_overall_report(replies) | {"machines": machines},
+        report=overall | {"machines": machines},
         seconds={"sum": sum(seconds), "slowest": max(seconds)},
     )
 

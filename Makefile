@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 export OMP_WAIT_POLICY = PASSIVE
+export OMP_NUM_THREADS = 1
 
 .PHONY: install demo test lint types unit bench lock clean
 

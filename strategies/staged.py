@@ -157,7 +157,7 @@ class StagedStrategy(Strategy):
             traffic = self.traffic[stage_of(action)]
             traffic.sent += total_bytes(messages)
             traffic.received += total_bytes(replies)
-        where = f"{action} round {server_round}" if server_round else action
+        where = f"{stage_of(action)} stage" + (f", round {server_round}" if server_round else "")
         return self._accepted(replies, len(messages), where)
 
     def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:

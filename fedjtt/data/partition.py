@@ -80,10 +80,14 @@ def unevenness(parts: list[Tensor], train: GroupedDataset) -> float:
     beside the same figure of ``iid``.
     """
     kinds, num_kinds = _mixture(train)
-    overall = np.bincount(kinds, minlength=num_kinds) / len(kinds)
-    counts = np.stack([np.bincount(kinds[part.numpy()], minlength=num_kinds) for part in parts])
+    return unevenness_of(np.stack([np.bincount(kinds[part.numpy()], minlength=num_kinds) for part in parts]))
+
+
+def unevenness_of(counts: np.ndarray) -> float:
+    """Return :func:`unevenness` from the machines' counts, int ``[machines, groups]``."""
+    overall = counts.sum(axis=0) / counts.sum()
     sizes = counts.sum(axis=1, keepdims=True)
-    return float(np.abs(counts - sizes * overall).sum() / 2 / len(kinds))
+    return float(np.abs(counts - sizes * overall).sum() / 2 / counts.sum())
 
 
 def _iid(train: GroupedDataset, machines: int, alpha: float, generator: np.random.Generator) -> Parts:  # noqa: ARG001

@@ -114,18 +114,21 @@ class Node:
 
         A process has one network for all its machines; what is returned is valid until the next call.
         """
-        dataset = self.data.train.dataset
-        builder = self.model_builder or self.config.model
-        shape = tuple(dataset.x.shape[1:])
-        model, initial = _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device)
+        model, initial = self._workspace()
         model.load(initial)
         return model
 
     def load(self, weights: Array) -> FlatModel:
         """Return a network with the given weights, float32 ``[num_parameters]``."""
-        model = self.initial_model()
-        model.load(torch.from_numpy(weights.copy()))
+        model, _ = self._workspace()
+        model.load(torch.from_numpy(weights))
         return model
+
+    def _workspace(self) -> tuple[FlatModel, Tensor]:
+        dataset = self.data.train.dataset
+        builder = self.model_builder or self.config.model
+        shape = tuple(dataset.x.shape[1:])
+        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device)
 
     def generator(self, purpose: str, server_round: int = 0) -> torch.Generator:
         """Return this machine's generator for a purpose and a round."""

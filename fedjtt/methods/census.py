@@ -1,10 +1,11 @@
 """How many examples each machine has, by group: counts, asked for once before anything is trained."""
 
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
 
+from fedjtt.data.partition import unevenness_of
 from fedjtt.errors import EngineError
 from fedjtt.methods.base import Node, Payload, Place, Server
 
@@ -37,11 +38,14 @@ class Population:
         Train examples per group over all machines; None without attributes.
     num_labels : int
         Number of labels.
+    unevenness : float or None
+        How far the machines' mixtures of groups are from the global one; None without attributes.
     """
 
     examples: list[int]
     group_counts: list[int] | None
     num_labels: int
+    unevenness: float | None
 
     @property
     def total(self) -> int:
@@ -56,10 +60,6 @@ class Population:
         table = torch.tensor(self.group_counts).view(self.num_labels, -1)
         return [int(attribute) for attribute in table.argmax(dim=1)]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the population as it stands in a result."""
-        return {"examples": self.total, "group-counts": self.group_counts, "majority-attribute": self.majority}
-
 
 def count_population(server: Server, place: Place) -> Population:
     """Ask a place for its counts and add them up."""
@@ -71,4 +71,5 @@ def count_population(server: Server, place: Place) -> Population:
         examples=[reply.integer("examples") for reply in replies],
         group_counts=[sum(column) for column in zip(*counts, strict=True)] or None,
         num_labels=replies[0].integer("labels"),
+        unevenness=unevenness_of(np.array(counts)) if counts[0] else None,
     )

@@ -68,7 +68,7 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
             config.learning_rate_schedule, config.averaging, config.proximal_mu,
         ),
         span,
-        None if average is None else torch.from_numpy(average.copy()),
+        None if average is None else torch.from_numpy(average),
     )  # fmt: skip
     arrays = {"weights": model.vector.cpu().numpy().copy()}
     if outcome.average is not None:

@@ -51,6 +51,7 @@ class JTT:
         trained = fit_rounds(server, FitPlan(size, request, population.group_counts))
         report = {
             **found.report,
+            "unevenness": population.unevenness,
             "upsample-factor": factor,
             "nominal": (examples - errors) / errors if errors else None,
         }

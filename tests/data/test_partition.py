@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedjtt.data.grouped import GroupedDataset, majority_attribute, minority_mask
-from fedjtt.data.partition import PARTITIONS, partition, split_evenly, unevenness
+from fedjtt.data.partition import PARTITIONS, partition, split_evenly, unevenness, unevenness_of
 from fedjtt.data.spurious import assign_attributes
 from fedjtt.errors import ConfigError, DataError
 
@@ -174,3 +174,9 @@ def test_an_even_split_depends_on_its_purpose() -> None:
     data = coloured()
     one, other = (split_evenly(data, 3, seed=0, purpose=purpose) for purpose in ("validation", "test"))
     assert not torch.equal(one[0], other[0])
+
+
+def test_unevenness_of_two_disjoint_machines_is_a_half() -> None:
+    # Each machine's distribution is (1, 0) or (0, 1), the global one (1/2, 1/2): total variation 1/2 for both.
+    assert unevenness_of(np.array([[2, 0], [0, 2]])) == pytest.approx(0.5)
+    assert unevenness_of(np.array([[1, 3], [2, 6]])) == pytest.approx(0.0)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.console import Console
 
@@ -87,7 +88,16 @@ def data(
 def main() -> None:
     """Run the command line; an error of the user's, or of a run, is one line and an exit code."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help())
+        sys.exit(error.exit_code)
+    except click.ClickException as error:  # an unknown option or command
+        print(f"fedjtt: {' '.join(error.format_message().split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        print("fedjtt: stopped", file=sys.stderr)
+        sys.exit(130)
     except FedJTTError as error:
         print(f"fedjtt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

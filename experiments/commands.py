@@ -9,7 +9,7 @@ from rich.table import Table
 from experiments.execute import execute
 from experiments.grid import Grid
 from experiments.progress import RunProgress, SweepProgress
-from experiments.sweep import run_name, run_sweep
+from experiments.sweep import prepare_sweep, run_name, run_sweep
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
@@ -61,6 +61,7 @@ def sweep_command(
     grid: Grid, out: Path, jobs: int, report: bool, quiet: bool, console: Console, errors: Console
 ) -> None:
     """Run a grid, then build its report; a failed run ends in exit code 1 after all others are through."""
+    prepare_sweep(grid, out)
     left = sum(not RunFolder(out / "runs" / run_name(config), config).done for config in grid.runs)
     if not quiet:
         errors.print(

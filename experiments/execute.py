@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from fedjtt.api import simulate
 from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
@@ -31,6 +33,7 @@ def execute(config: RunConfig, folder: RunFolder, observer: Observer | None = No
     if folder.done:
         return folder.result()
     check_device(config.device)
+    torch.set_num_threads(config.threads)  # before any work: a pool of more threads would not survive workers' forks
     machines_of(config)
     if config.engine == "flower":
         from experiments.flower_engine import run_on_flower

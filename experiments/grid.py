@@ -31,7 +31,7 @@ def parse_seeds(value: Any) -> list[int]:
         value = [part for part in value.split(",") if part.strip()]
     try:
         seeds = [int(item) for item in value] if isinstance(value, list) else list(range(int(value)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ConfigError(f"seeds is {value!r}; give a number of seeds such as 3, or a list such as 0,1,2") from None
     if not seeds or min(seeds) < 0:
         raise ConfigError(f"seeds is {value!r}; give at least one seed, none below 0")
@@ -72,6 +72,8 @@ def build_grid(given: Mapping[str, Any]) -> Grid:
     for table in tables:
         for config in _product({**base, **table}, _seeds_of(table) or seeds):
             runs.setdefault(config.run_id, config)
+    if not runs:
+        raise ConfigError("the sweep has no runs: an axis is an empty list, or there is no [[sweep]] table in it")
     flats = [config.flat() for config in runs.values()]
     axes = [key for key in flats[0] if key != "seed" and any(flat[key] != flats[0][key] for flat in flats)]
     return Grid(tuple(runs.values()), tuple(axes))

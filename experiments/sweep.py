@@ -13,6 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from experiments.execute import execute
 from experiments.grid import Grid
 from fedjtt.cache import CACHE_VARIABLE
@@ -70,6 +72,14 @@ class _Job:
     started: float
 
 
+def prepare_sweep(grid: Grid, out: Path) -> None:
+    """Refuse a missing device, missing data or somebody else's folder, then mark the folder as this sweep's."""
+    check_device(grid.runs[0].device)
+    torch.set_num_threads(1)  # a process that has used a pool of torch's threads must not fork: the runs would hang
+    machines_of(grid.runs[0])  # what is imported here the runs need not import
+    claim_folder(out, grid)
+
+
 def run_sweep(grid: Grid, out: Path, jobs: int, ended: Ended) -> dict[str, str]:
     """Run what is not done yet and return the failures by run name.
 
@@ -80,9 +90,7 @@ def run_sweep(grid: Grid, out: Path, jobs: int, ended: Ended) -> dict[str, str]:
     ended : callable
         Told of every run: its name, None or its error, its seconds.
     """
-    check_device(grid.runs[0].device)
-    machines_of(grid.runs[0])  # missing data is one clear line now, and what is imported here the runs need not import
-    claim_folder(out, grid)
+    prepare_sweep(grid, out)
     os.environ[CACHE_VARIABLE] = str((out / "cache").resolve())
     pending = deque(c for c in grid.runs if not RunFolder(out / "runs" / run_name(c), c).done)
     failures: dict[str, str] = {}

@@ -117,6 +117,8 @@ def train(
     given = [_columns(train), _columns(test), *([_columns(validation)] if validation is not None else [])]
     sizes = _alphabets(given)
     datasets = [fast_layout(_dataset(columns, *sizes)) for columns in given]
+    if given[0 if validation is None else 2][2] is None:  # no groups to select a round by
+        settings = {"selection": "val-worst-class", **settings}
     if partition is not None:
         settings = {**settings, "machines": int(max(partition, default=0)) + 1}
     named = model if isinstance(model, str) else "mlp"

@@ -14,6 +14,8 @@ from fedjtt.errors import ConfigError, nearest
 
 Auto = Literal["auto"]
 AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
+# Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
+AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
@@ -108,8 +110,8 @@ class RunConfig(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")
     weight_decay: float = Field(0.003, ge=0, description="weight decay of the robust stage")
     aggregator: str = _choice("fedavg", AGGREGATORS, "Flower's rule that joins the machines' updates")
-    server_learning_rate: float = Field(
-        1.0, gt=0, description="server learning rate of fedavgm, fedadagrad, fedadam and fedyogi"
+    server_learning_rate: float | Auto = Field(
+        "auto", description="of fedavgm, fedadagrad, fedadam and fedyogi; auto: Flower's default for the rule"
     )
     proximal_mu: float = Field(
         0.0, ge=0, description="pull towards the round's incoming weights (FedProx); needs aggregator fedprox"
@@ -154,6 +156,13 @@ class RunConfig(BaseModel):
             )
         if self.upsample != "auto" and self.upsample < 1:
             raise ConfigError(f"upsample is {self.upsample}; give a whole number from 1, or auto")
+        if self.server_learning_rate != "auto" and self.server_learning_rate <= 0:
+            raise ConfigError(f"server-learning-rate is {self.server_learning_rate}; give a number above 0, or auto")
+        if self.aggregator in AUTO_SERVER_RATE and self.averaging == "ema":
+            raise ConfigError(
+                f"aggregator {self.aggregator} leaves the mean of the machines' weights, so their averages are none of "
+                "its model; set averaging to none"
+            )
         if self.proximal_mu > 0 and self.aggregator != "fedprox":
             raise ConfigError(
                 f"proximal-mu is {self.proximal_mu} but aggregator is {self.aggregator}; "
@@ -202,6 +211,8 @@ class RunConfig(BaseModel):
             update["spurious_strength"] = AUTO_STRENGTH[self.dataset]
         if self.difficulty == "auto":
             update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
+        if self.server_learning_rate == "auto":
+            update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
         return self.model_copy(update=update)
 
     def flat(self) -> dict[str, str | int | float | bool]:

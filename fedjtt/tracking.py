@@ -109,8 +109,9 @@ class RunFolder:
 
 def check_folder(path: Path, config: RunConfig) -> None:
     """Refuse a folder that does not belong to this config; see :class:`RunFolder`."""
-    if path.is_file():
-        raise ConfigError(f"out is {path}, which is a file; name a folder")
+    for place in (path, *path.parents):
+        if place.is_file():
+            raise ConfigError(f"out is {path}, but {place} is a file; name a folder")
     if not path.is_dir() or not any(path.iterdir()):
         return
     try:

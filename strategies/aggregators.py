@@ -30,10 +30,10 @@ MALICIOUS_SHARE = 0.2
 AGGREGATORS: dict[str, Callable[[RunConfig], FedAvg]] = {
     "fedavg": lambda config: FedAvg(),  # noqa: ARG005
     "fedprox": lambda config: FedProx(proximal_mu=config.proximal_mu),
-    "fedavgm": lambda config: FedAvgM(server_learning_rate=config.server_learning_rate, server_momentum=0.9),
-    "fedadagrad": lambda config: FedAdagrad(eta=config.server_learning_rate),
-    "fedadam": lambda config: FedAdam(eta=config.server_learning_rate),
-    "fedyogi": lambda config: FedYogi(eta=config.server_learning_rate),
+    "fedavgm": lambda config: FedAvgM(server_learning_rate=_rate(config), server_momentum=0.9),
+    "fedadagrad": lambda config: FedAdagrad(eta=_rate(config)),
+    "fedadam": lambda config: FedAdam(eta=_rate(config)),
+    "fedyogi": lambda config: FedYogi(eta=_rate(config)),
     "fedmedian": lambda config: FedMedian(),  # noqa: ARG005
     "fedtrimmedavg": lambda config: FedTrimmedAvg(beta=MALICIOUS_SHARE),  # noqa: ARG005
     "krum": lambda config: Krum(num_malicious_nodes=_malicious(config)),
@@ -42,8 +42,13 @@ AGGREGATORS: dict[str, Callable[[RunConfig], FedAvg]] = {
 }
 
 
+def _rate(config: RunConfig) -> float:
+    return float(config.server_learning_rate)
+
+
 def _malicious(config: RunConfig) -> int:
-    return int(MALICIOUS_SHARE * config.machines * config.fraction_train)
+    machines = 1 if config.robust == "central" else config.machines
+    return int(MALICIOUS_SHARE * machines * config.fraction_train)
 
 
 class Aggregator:

@@ -28,6 +28,8 @@ CENTRAL_KEYS = (
     "momentum", "weight-decay", "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
 )  # fmt: skip
 
+MEAN_RULES = ("fedavg", "fedprox")
+
 
 @dataclass(frozen=True)
 class FitPlan:
@@ -167,12 +169,20 @@ class _Rounds:
         updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
         self.weights = self.server.combine(server_round, self.weights, updates)
         if self.config.averaging == "ema":
-            self.average = weighted_mean([reply.arrays["average"] for reply in replies], sizes)
+            averages = [reply.arrays["average"] for reply in replies]
+            self.average = self._joined_average(server_round, averages, sizes)
         seconds = [reply.real("seconds") for reply in replies]
         self.seconds["robust"] += max(seconds)
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
         self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss})
+
+    def _joined_average(self, server_round: int, averages: list[Array], sizes: list[float]) -> Array:
+        """Join the machines' averages; a rule that withstands bad weights must see these too, they become the model."""
+        if self.config.aggregator in MEAN_RULES:
+            return weighted_mean(averages, sizes)
+        before = self.weights if self.average is None else self.average
+        return self.server.combine(server_round, before, list(zip(averages, sizes, strict=True)))
 
     def _evaluate(self, server_round: int) -> None:
         model = self.weights if self.average is None else self.average

@@ -1,0 +1,126 @@
+"""One exchange: order, quorum, and errors in words."""
+
+from typing import Any
+
+import pytest
+from flwr.app import ArrayRecord, Error, Message, RecordDict
+
+from fedjtt.client_app import app
+from fedjtt.config import RunConfig
+from fedjtt.errors import ConfigError, DivergedError, EngineError
+from fedjtt.methods.base import Payload
+from fedjtt.records import failure_records, to_reply
+from fedjtt.simulation import InProcessGrid
+from strategies.exchange import (
+    Traffic,
+    accept,
+    good_replies_needed,
+    partition_id_of,
+    stage_of,
+    total_bytes,
+    wait_for_nodes,
+)
+
+
+def sent(node: int) -> Message:
+    InProcessGrid(app, RunConfig(), 1)  # gives this process an identity
+    message = Message(RecordDict(), node, "query")
+    message.metadata.__dict__["_message_id"] = str(node)
+    return message
+
+
+def good(number: int) -> Message:
+    return Message(to_reply(Payload(), number), reply_to=sent(100 - number))
+
+
+def broken(code: int = 2, reason: str = "Traceback\n  ...\nValueError: no disk\n") -> Message:
+    return Message(Error(code=code, reason=reason), reply_to=sent(7))
+
+
+@pytest.mark.parametrize(
+    ("min_machines", "asked", "needed"),
+    [
+        (1.0, 10, 10),
+        (0.5, 10, 5),
+        (0.51, 10, 6),
+        (0.1, 3, 1),
+        (0.7, 10, 7),
+        (0.01, 5, 1),
+        (3, 10, 3),
+        (30, 10, 10),
+        (2, 1, 1),
+    ],
+)
+def test_the_quorum_by_hand(min_machines: float, asked: int, needed: int) -> None:
+    assert good_replies_needed(min_machines, asked) == needed
+
+
+def test_replies_are_ordered_by_machine_whatever_their_node() -> None:
+    accepted, problems = accept([good(2), good(0), good(11), good(1)], 4, 1.0, "fit")
+    assert [partition_id_of(reply) for reply in accepted] == [0, 1, 2, 11]
+    assert problems == []
+
+
+def test_enough_good_replies_are_enough_and_the_others_are_said() -> None:
+    accepted, problems = accept([good(1), broken(), good(0)], 4, 0.5, "fit")
+    assert len(accepted) == 2
+    assert problems == ["node 7 raised an exception: ValueError: no disk", "1 did not answer in time"]
+
+
+def test_too_few_good_replies_end_the_run_in_one_line() -> None:
+    with pytest.raises(EngineError) as caught:
+        accept([good(1), broken(3, ""), *[broken() for _ in range(4)]], 7, 0.5, "fit round 2")
+    text = str(caught.value)
+    assert text.startswith("fit round 2: 1 of 7 machines answered, 4 are needed: node 7 did not answer in time")
+    assert "and 3 more" in text
+    assert "\n" not in text
+
+
+def test_an_error_code_that_nobody_knows_is_named() -> None:
+    with pytest.raises(EngineError, match="failed with code 99"):
+        accept([broken(99)], 1, 1.0, "fit")
+
+
+@pytest.mark.parametrize("error", [DivergedError("the loss became nan"), ConfigError("machines is 3")])
+def test_a_machines_own_error_is_raised_with_stage_and_machine_even_where_few_replies_would_do(error: Any) -> None:
+    reply = Message(failure_records(error, 4), reply_to=sent(5))
+    with pytest.raises(type(error), match=f"fit round 2, machine 4: {error}"):
+        accept([good(0), reply], 2, 0.1, "fit round 2")
+
+
+def test_a_reply_with_a_strange_machine_is_refused() -> None:
+    reply = good(0)
+    reply.content.metric_records["metrics"]["partition-id"] = 1.5
+    with pytest.raises(EngineError, match=r"names machine 1\.5"):
+        partition_id_of(reply)
+
+
+def test_bytes_are_booked_by_stage() -> None:
+    assert {stage_of(action) for action in ("census", "identify")} == {"identify"}
+    assert {stage_of(action) for action in ("fit", "initial")} == {"robust"}
+    assert stage_of("assess") == "evaluate"
+    assert Traffic() == Traffic(0, 0)
+
+
+def test_a_reply_without_content_weighs_nothing() -> None:
+    assert total_bytes([broken()]) == 0
+    assert total_bytes([good(0), broken(), good(1)]) == total_bytes([good(0)]) + total_bytes([good(1)])
+
+
+class Slow:
+    """A Grid to which one node more is connected at every look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def get_node_ids(self) -> list[int]:
+        self.looks += 1
+        return [30, 10, 20][: self.looks]
+
+
+def test_the_first_round_waits_for_all_machines_and_orders_them() -> None:
+    assert wait_for_nodes(Slow(), 3, poll=0.001) == [10, 20, 30]  # type: ignore[arg-type]
+
+
+def test_what_makes_a_record_makes_bytes() -> None:
+    assert total_bytes([Message(RecordDict({"arrays": ArrayRecord()}), reply_to=sent(1))]) == 0

@@ -1,0 +1,200 @@
+"""The schema: names, defaults, bad values one by one, and what a run's id depends on."""
+
+import math
+from typing import Any
+
+import pytest
+
+from fedjtt import config as schema
+from fedjtt.config import NOT_IN_ID, RunConfig, digest_of, kebab
+from fedjtt.data.partition import PARTITIONS
+from fedjtt.data.sources import SOURCES
+from fedjtt.data.spurious import BOXES, CORNERS
+from fedjtt.errors import ConfigError
+from fedjtt.methods.registry import METHODS
+from fedjtt.models import MODELS
+from strategies.aggregators import AGGREGATORS
+
+# Another valid value for every key, so that a key that is forgotten here fails below.
+OTHER: dict[str, Any] = {
+    "dataset": "spuco-mnist", "data-dir": "elsewhere", "download": True, "difficulty": "small", "corner": "top-left",
+    "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
+    "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": "local", "identify-epochs": 11,
+    "identify-batch-size": 9, "identify-learning-rate": 0.02, "identify-weight-decay": 0.04,
+    "identify-schedule": "same-updates", "upsample": 7, "upsample-fraction": 2.5, "upsample-convention": "extra",
+    "robust-epochs": 7, "robust-rounds": 7, "robust-schedule": "same-updates", "batch-size": 17, "learning-rate": 0.04,
+    "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004,
+    "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
+    "min-machines": 0.5, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
+}  # fmt: skip
+
+
+def allowed(name: str) -> list[Any]:
+    extra = RunConfig.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    values = extra["allowed"]
+    assert isinstance(values, list)
+    return values
+
+
+def test_the_names_are_those_of_the_registries() -> None:
+    assert set(schema.DATASETS) == set(SOURCES)
+    assert set(schema.PARTITIONS) == set(PARTITIONS)
+    assert set(schema.METHODS) == set(METHODS)
+    assert set(schema.AGGREGATORS) == set(AGGREGATORS)
+    assert set(schema.DIFFICULTIES) == {"auto", *BOXES}
+    assert set(allowed("model")) == set(MODELS)
+    assert set(allowed("corner")) == set(CORNERS)
+
+
+def test_auto_is_what_the_source_names() -> None:
+    assert {name: source.default_strength for name, source in SOURCES.items()} == schema.AUTO_STRENGTH
+    assert {name: source.default_difficulty for name, source in SOURCES.items()} == schema.AUTO_DIFFICULTY
+
+
+@pytest.mark.parametrize(
+    ("dataset", "strength", "difficulty"), [("digits", 0.9, "large"), ("spuco-mnist", 0.995, "medium")]
+)
+def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: str) -> None:
+    config = RunConfig.parse({"dataset": dataset})
+    assert (config.spurious_strength, config.difficulty) == (strength, difficulty)
+    spoken = RunConfig.parse({"dataset": dataset, "spurious-strength": strength, "difficulty": difficulty})
+    assert spoken.run_id == config.run_id
+
+
+def test_every_default_is_valid_alone_and_together() -> None:
+    fields = RunConfig.model_fields
+    assert len(fields) == len(OTHER)
+    for name, field in fields.items():
+        assert RunConfig.parse({kebab(name): field.default}) == RunConfig.parse({})
+        assert field.description, name
+
+
+def test_flat_goes_round() -> None:
+    config = RunConfig.parse({"machines": 7, "upsample": 12, "spurious-strength": 0.5})
+    flat = config.flat()
+    assert tuple(flat) == RunConfig.keys()
+    assert RunConfig.parse(flat) == config
+    assert all(type(value) in (str, int, float, bool) for value in flat.values())
+
+
+def test_text_from_the_command_line_means_what_it_says() -> None:
+    config = RunConfig.parse(
+        {"machines": "7", "upsample": "12", "spurious-strength": ".5", "download": "true", "learning-rate": "1e-3"}
+    )
+    assert (config.machines, config.upsample, config.spurious_strength) == (7, 12, 0.5)
+    assert (config.download, config.learning_rate) == (True, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("machine", "machines"), ("learning_rate", "learning-rate"), ("methods", "method"), ("zzzzzz", None)],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_name(key: str, near: str | None) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key '{key}'") as caught:
+        RunConfig.parse({key: 1})
+    assert (f"did you mean '{near}'?" in str(caught.value)) == (near is not None)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "near"),
+    [
+        ("dataset", "digit", "digits"), ("method", "jt", "jtt"), ("engine", "flwr", "flower"),
+        ("aggregator", "fedavgg", "fedavg"), ("partition", "idd", "iid"), ("model", "lennet", "lenet"),
+        ("selection", "lst", "last"), ("robust", "centrl", "central"),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is '{value}'; allowed are .*did you mean '{near}'"):
+        RunConfig.parse({key: value})
+
+
+BAD: dict[str, list[Any]] = {
+    "spurious-strength": [0, -0.1, 1.0001, "high", math.nan, math.inf],
+    "label-noise": [-0.1, 1, math.nan],
+    "core-noise": [-0.1, 1.1],
+    "machines": [0, -1, 1.5, "many", math.inf, None, [1, 2]],
+    "dirichlet-alpha": [0, -1, math.nan, math.inf],
+    "identify-epochs": [0, -1, 0.5],
+    "identify-batch-size": [0],
+    "identify-learning-rate": [0, -1, math.inf, math.nan],
+    "identify-weight-decay": [-1],
+    "upsample": [0, -3, 1.5, "much"],
+    "upsample-fraction": [0, -1, math.inf],
+    "robust-epochs": [0],
+    "robust-rounds": [0],
+    "batch-size": [0],
+    "learning-rate": [0],
+    "momentum": [-0.1, 1],
+    "weight-decay": [-1, math.nan],
+    "server-learning-rate": [0],
+    "proximal-mu": [-1],
+    "fraction-train": [0, 1.1],
+    "min-machines": [0, -1, 1.5, math.inf, math.nan],
+    "seed": [-1, 0.5, "a"],
+    "threads": [0],
+    "workers": [0],
+    "download": ["perhaps"],
+    "dataset": [7, ["digits"]],
+    "out": [7],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD.items() for value in values], ids=str)
+def test_a_bad_value_is_one_line_that_names_the_key(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse({key: value})
+    assert str(caught.value).startswith(f"{key} is ")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_pull_of_fedprox_needs_fedprox() -> None:
+    with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
+        RunConfig.parse({"proximal-mu": 0.1})
+    assert RunConfig.parse({"proximal-mu": 0.1, "aggregator": "fedprox"}).proximal_mu == 0.1
+
+
+@pytest.mark.parametrize("value", [0.2, 1, 1.0, 3, 3.0])
+def test_min_machines_is_a_share_or_a_number(value: float) -> None:
+    assert RunConfig.parse({"min-machines": value}).min_machines == value
+
+
+def test_a_config_cannot_change_and_replace_validates() -> None:
+    config = RunConfig.parse({})
+    with pytest.raises(ValueError, match="frozen"):
+        config.machines = 3  # type: ignore[misc]
+    assert config.replace(machines=3).machines == 3
+    with pytest.raises(ConfigError, match="machines is 0"):
+        config.replace(machines=0)
+
+
+def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
+    assert {"engine", "workers", "device", "out", "data-dir", "download"} == NOT_IN_ID
+    assert tuple(OTHER) == RunConfig.keys()
+    # fedprox, because no other aggregator takes a proximal-mu.
+    base: dict[str, Any] = {"aggregator": "fedprox"}
+    first = RunConfig.parse(base)
+    # auto depends on the dataset, so the other dataset is compared at equal strength and difficulty.
+    fixed = {"spurious-strength": 0.9, "difficulty": "large"}
+    changed = {}
+    for key, value in OTHER.items():
+        if key != "identify":  # local is the only one so far
+            changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
+    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID
+    different = [value for key, value in changed.items() if key not in NOT_IN_ID]
+    assert len(set(different)) == len(different)
+
+
+def test_an_id_is_16_hex_digits_and_does_not_depend_on_the_order_of_keys() -> None:
+    one = RunConfig.parse({"machines": 3, "seed": 4})
+    other = RunConfig.parse({"seed": 4, "machines": 3})
+    assert one.run_id == other.run_id
+    assert len(one.run_id) == 16
+    assert int(one.run_id, 16) >= 0
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 2, "b": 1})
+
+
+def test_a_subset_has_the_chosen_keys() -> None:
+    assert RunConfig.parse({"seed": 4}).subset(("seed", "method")) == {"seed": 4, "method": "jtt"}

@@ -1,0 +1,137 @@
+"""Group accuracies from sums: by hand and by brute force over the examples."""
+
+import random
+from collections import defaultdict
+
+import pytest
+import torch
+
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.evaluation import EVALUATION_BATCH, GroupSums, group_sums, precision_recall, predict, scores
+from fedjtt.models import build_model
+from fedjtt.seeding import torch_generator
+from tests.tiny import grouped
+
+
+def sums(correct: list[int], count: list[int], attributes: int = 2) -> GroupSums:
+    return GroupSums(torch.tensor(correct), torch.tensor(count), attributes)
+
+
+def test_scores_by_hand() -> None:
+    # Groups (0,0) 9/10, (0,1) 1/5, (1,0) 2/2, (1,1) 4/8. Classes: 10/15 and 6/10. All: 16/25.
+    figures = scores(sums([9, 1, 2, 4], [10, 5, 2, 8]), [60, 20, 10, 10])
+    assert figures["worst-group-accuracy"] == pytest.approx(0.2)
+    assert figures["worst-class-accuracy"] == pytest.approx(0.6)
+    assert figures["average-accuracy"] == pytest.approx(16 / 25)
+    # .9 * .6 + .2 * .2 + 1 * .1 + .5 * .1
+    assert figures["adjusted-average-accuracy"] == pytest.approx(0.54 + 0.04 + 0.1 + 0.05)
+    assert figures["empty-groups"] == 0
+    assert figures["groups"][1] == {"label": 0, "attribute": 1, "count": 5, "correct": 1}
+    assert [(g["label"], g["attribute"]) for g in figures["groups"]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_an_empty_group_is_listed_and_left_out() -> None:
+    # Counted as accuracy 0, the empty group would be the worst; counted in the adjusted average, it would cost .3.
+    figures = scores(sums([9, 0, 2, 4], [10, 0, 2, 8]), [60, 30, 5, 5])
+    assert figures["groups"][1] == {"label": 0, "attribute": 1, "count": 0, "correct": 0}
+    assert figures["empty-groups"] == 1
+    assert figures["worst-group-accuracy"] == pytest.approx(0.5)
+    assert figures["adjusted-average-accuracy"] == pytest.approx((0.9 * 60 + 1 * 5 + 0.5 * 5) / 70)
+
+
+def test_a_class_without_examples_is_left_out_of_the_worst_class() -> None:
+    figures = scores(sums([0, 0, 2, 4], [0, 0, 2, 8]), None)
+    assert figures["worst-class-accuracy"] == pytest.approx(0.6)
+    assert figures["adjusted-average-accuracy"] is None
+
+
+def test_without_any_example_there_is_no_accuracy() -> None:
+    figures = scores(sums([0] * 4, [0] * 4), [1] * 4)
+    names = ("worst-group-accuracy", "worst-class-accuracy", "average-accuracy", "adjusted-average-accuracy")
+    assert [figures[name] for name in names] == [None] * 4
+    assert figures["empty-groups"] == 4
+
+
+def test_train_groups_that_are_not_in_the_split_leave_no_adjusted_average() -> None:
+    assert scores(sums([1, 0, 0, 0], [2, 0, 0, 0]), [0, 5, 5, 5])["adjusted-average-accuracy"] is None
+
+
+def test_without_attributes_there_are_classes_only() -> None:
+    figures = scores(sums([3, 1], [4, 4], attributes=0), None)
+    assert figures["worst-group-accuracy"] is None
+    assert figures["adjusted-average-accuracy"] is None
+    assert figures["worst-class-accuracy"] == pytest.approx(0.25)
+    assert figures["average-accuracy"] == pytest.approx(0.5)
+    assert figures["groups"][1] == {"label": 1, "attribute": None, "count": 4, "correct": 1}
+
+
+def random_data(count: int, labels: int = 3, attributes: int = 4) -> GroupedDataset:
+    chance = torch.Generator().manual_seed(5)
+    label = torch.randint(0, labels, (count,), generator=chance)
+    return grouped(label, torch.randint(0, attributes, (count,), generator=chance), labels, attributes)
+
+
+def test_sums_and_scores_are_those_of_brute_force() -> None:
+    data = random_data(EVALUATION_BATCH + 137)
+    model = build_model("mlp", (4,), 3, torch_generator(0, "weights"))
+    model.vector.mul_(3)
+    rows = torch.arange(3, len(data), 2)
+    seen: dict[tuple[int, int], list[bool]] = defaultdict(list)
+    assert data.attribute is not None
+    for row in rows.tolist():
+        with torch.no_grad():
+            answer = int(model.module(data.x[row : row + 1]).argmax())
+        seen[int(data.label[row]), int(data.attribute[row])].append(answer == int(data.label[row]))
+    train_counts = list(range(1, 13))
+    figures = scores(group_sums(model, data, rows), train_counts)
+    for group in figures["groups"]:
+        expected = seen[group["label"], group["attribute"]]
+        assert (group["count"], group["correct"]) == (len(expected), sum(expected))
+    accuracy = {group: sum(right) / len(right) for group, right in seen.items()}
+    assert figures["worst-group-accuracy"] == pytest.approx(min(accuracy.values()))
+    assert figures["average-accuracy"] == pytest.approx(sum(sum(right) for right in seen.values()) / len(rows))
+    weights = {(index // 4, index % 4): weight for index, weight in enumerate(train_counts)}
+    adjusted = sum(weights[group] * accuracy[group] for group in accuracy) / sum(weights[group] for group in accuracy)
+    assert figures["adjusted-average-accuracy"] == pytest.approx(adjusted)
+
+
+def test_the_worst_group_of_the_sums_is_not_the_mean_of_the_parts_worst_groups() -> None:
+    # Part one: 0/1 and 9/9; part two: 9/9 and 0/1. Each part's worst group is 0; together both groups have 9/10.
+    one, two = sums([0, 9], [1, 9], attributes=1), sums([9, 0], [9, 1], attributes=1)
+    assert scores(one, None)["worst-group-accuracy"] == scores(two, None)["worst-group-accuracy"] == 0
+    assert scores(one + two, None)["worst-group-accuracy"] == pytest.approx(0.9)
+
+
+def test_sums_of_parts_are_the_sum_of_the_whole() -> None:
+    data = random_data(300)
+    model = build_model("mlp", (4,), 3, torch_generator(0, "weights"))
+    order = list(range(300))
+    random.Random(0).shuffle(order)
+    parts = [group_sums(model, data, torch.tensor(sorted(order[start::7]))) for start in range(7)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    whole = group_sums(model, data, torch.arange(300))
+    assert torch.equal(total.correct, whole.correct)
+    assert torch.equal(total.count, whole.count)
+
+
+def test_renaming_the_attributes_leaves_the_worst_group_alone() -> None:
+    data = random_data(300)
+    assert data.attribute is not None
+    renamed = GroupedDataset(data.x, data.label, torch.tensor([2, 0, 3, 1])[data.attribute], data.id, 3, 4)
+    model = build_model("mlp", (4,), 3, torch_generator(0, "weights"))
+    first, second = (scores(group_sums(model, each, torch.arange(300)), None) for each in (data, renamed))
+    for name in ("worst-group-accuracy", "average-accuracy", "worst-class-accuracy"):
+        assert first[name] == second[name]
+
+
+def test_predicting_nothing_gives_nothing() -> None:
+    model = build_model("mlp", (4,), 3, torch_generator(0, "weights"))
+    assert predict(model, random_data(5), torch.arange(0)).shape == (0,)
+
+
+def test_precision_and_recall_by_hand() -> None:
+    assert precision_recall(3, 4, 6) == (0.75, 0.5)
+    assert precision_recall(0, 0, 6) == (None, 0.0)
+    assert precision_recall(0, 4, 0) == (0.0, None)

@@ -1,0 +1,129 @@
+"""Networks as one vector: parameters, initial values, and what cannot be built."""
+
+import hashlib
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fedjtt.errors import ConfigError
+from fedjtt.models import FlatModel, LeNet, build_model, digest
+from fedjtt.seeding import torch_generator
+
+IMAGE = (3, 28, 28)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch_generator(seed, "weights")
+
+
+def test_lenet_has_the_parameters_of_its_layers() -> None:
+    # (5*5*3+1)*6 + (5*5*6+1)*16 + (16*5*5+1)*120 + (120+1)*84 + (84+1)*5; 28 -> 14 -> 10 -> 5
+    assert build_model("lenet", IMAGE, 5, generator()).vector.shape == (456 + 2416 + 48120 + 10164 + 425,)
+
+
+def test_mlp_takes_any_shape() -> None:
+    # (2*3+1)*128 + 129*128 + 129*4
+    model = build_model("mlp", (2, 3), 4, generator())
+    assert model.vector.shape == (7 * 128 + 129 * 128 + 129 * 4,)
+    assert model.module(torch.zeros(7, 2, 3)).shape == (7, 4)
+
+
+def test_lenet_is_relu_then_pooling() -> None:
+    """The textbook order of ReLU and pooling gives the same function."""
+    model = build_model("lenet", IMAGE, 5, generator())
+    net = model.module
+    assert isinstance(net, LeNet)
+    x = torch.rand(4, *IMAGE, generator=generator(1))
+    y = functional.max_pool2d(functional.relu(net.conv1(x)), 2)
+    y = functional.max_pool2d(functional.relu(net.conv2(y)), 2)
+    y = net.fc3(functional.relu(net.fc2(functional.relu(net.fc1(y.flatten(1))))))
+    torch.testing.assert_close(net(x), y)
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 13, 20), (3, 28, 28)])
+def test_lenet_takes_images_from_12_by_12(shape: tuple[int, ...]) -> None:
+    assert build_model("lenet", shape, 3, generator()).module(torch.zeros(2, *shape)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("shape", [(10,), (3, 11, 28), (2, 3, 28, 28)])
+def test_lenet_refuses_other_inputs(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"lenet needs images of at least 12x12.*use mlp"):
+        build_model("lenet", shape, 3, generator())
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match="unknown model 'lenett'; did you mean 'lenet'"):
+        build_model("lenett", IMAGE, 5, generator())
+
+
+def test_initial_values_are_torchs_own_distribution_from_our_generator() -> None:
+    """torch.nn.Linear and Conv2d draw weight and bias from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+    before = torch.get_rng_state()
+    model = build_model("lenet", IMAGE, 5, generator())
+    assert torch.equal(before, torch.get_rng_state())
+    for layer, fan_in in (("conv1", 75), ("conv2", 150), ("fc1", 400), ("fc2", 120), ("fc3", 84)):
+        bound = 1 / math.sqrt(fan_in)
+        weight, bias = (getattr(getattr(model.module, layer), name).detach() for name in ("weight", "bias"))
+        assert float(weight.abs().max()) <= bound
+        assert float(bias.abs().max()) <= bound
+        # A uniform variable's standard deviation is bound / sqrt(3); its own error is about .5 / sqrt(n) of it.
+        assert float(weight.std()) == pytest.approx(bound / math.sqrt(3), rel=4 * 0.5 / math.sqrt(weight.numel()))
+    assert torch.equal(model.vector, build_model("lenet", IMAGE, 5, generator()).vector)
+    assert not torch.equal(model.vector, build_model("lenet", IMAGE, 5, generator(1)).vector)
+
+
+def test_parameters_and_gradients_are_views_of_two_vectors() -> None:
+    model = build_model("mlp", (4,), 2, generator())
+    model.module(torch.ones(3, 4)).sum().backward()
+    parameters = list(model.module.parameters())
+    assert torch.equal(model.vector, torch.cat([p.detach().flatten() for p in parameters]))
+    assert torch.equal(model.gradient, torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
+    assert model.gradient.abs().sum() > 0
+    model.load(torch.zeros_like(model.vector))
+    assert all(not p.detach().any() for p in parameters)
+
+
+def test_a_network_of_the_callers_own() -> None:
+    model = build_model(
+        lambda shape, labels: nn.Sequential(nn.Flatten(), nn.Linear(shape[0], labels, bias=False)), (4,), 2, generator()
+    )
+    assert model.vector.shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [(lambda: nn.BatchNorm1d(4), "running_mean"), (lambda: nn.LayerNorm(4), "LayerNorm"), (nn.PReLU, "PReLU")],
+)
+def test_a_layer_without_defined_initial_values_is_refused(layer: Callable[[], nn.Module], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        build_model(lambda shape, labels: nn.Sequential(layer(), nn.Linear(4, labels)), (4,), 2, generator())  # noqa: ARG005
+
+
+def test_a_buffer_is_refused_because_nobody_would_fill_or_send_it() -> None:
+    class Centred(nn.Module):
+        def __init__(self, labels: int) -> None:
+            super().__init__()
+            self.register_buffer("mean", torch.full((4,), 0.5))
+            self.out = nn.Linear(4, labels)
+
+    with pytest.raises(ConfigError, match="buffer 'mean'"):
+        build_model(lambda shape, labels: Centred(labels), (4,), 2, generator())  # noqa: ARG005
+
+
+def test_the_digest_is_the_hash_of_the_bytes() -> None:
+    vector = torch.tensor([1.5, -2.0])
+    assert digest(vector) == hashlib.sha256(np.array([1.5, -2.0], dtype="<f4").tobytes()).hexdigest()
+    assert digest(vector) != digest(torch.tensor([1.5, float(np.nextafter(np.float32(-2), np.float32(0)))]))
+
+
+def test_a_flat_model_keeps_the_functions_value() -> None:
+    net = nn.Linear(3, 2)
+    x = torch.arange(6.0).view(2, 3)
+    expected = net(x).detach().clone()
+    FlatModel(net)
+    assert torch.equal(net(x), expected)

@@ -1,0 +1,104 @@
+"""What machines and server see of the data: views of one copy, every row once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedjtt.config import RunConfig
+from fedjtt.errors import ConfigError
+from fedjtt.provide import (
+    DATA_VARIABLE,
+    check_device,
+    data_options,
+    fast_layout,
+    machines_of,
+    provide_from_config,
+    provide_server_data,
+    server_data,
+    splits_of,
+    spread,
+)
+from tests.tiny import tiny_config, tiny_splits
+
+
+def test_every_row_is_on_exactly_one_machine() -> None:
+    splits = tiny_splits()
+    nodes = spread(splits, tiny_config(machines=7))
+    for name in ("train", "validation", "test"):
+        parts = [getattr(node, name) for node in nodes]
+        rows = torch.cat([part.rows for part in parts])
+        assert sorted(rows.tolist()) == list(range(len(getattr(splits, name))))
+        assert all(part.dataset is getattr(splits, name) for part in parts)  # nothing is copied
+        assert all(torch.equal(part.id, part.dataset.id[part.rows]) for part in parts)
+
+
+def test_given_rows_are_taken_as_they_are() -> None:
+    rows = [torch.tensor([0, 5]), torch.tensor([1])]
+    nodes = spread(tiny_splits(), tiny_config(machines=2), rows)
+    assert [node.train.rows.tolist() for node in nodes] == [[0, 5], [1]]
+    assert [len(node.train) for node in nodes] == [2, 1]
+
+
+def test_the_server_sees_everything() -> None:
+    splits = tiny_splits()
+    data = server_data(splits)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [60, 24, 24]
+
+
+def test_partitions_depend_on_the_seed_and_not_on_the_method() -> None:
+    splits = tiny_splits()
+
+    def rows(**changes: object) -> list[list[int]]:
+        return [node.train.rows.tolist() for node in spread(splits, tiny_config(**changes))]
+
+    assert rows(seed=1) == rows(seed=1, method="erm", robust="federated", identify_epochs=5, model="lenet")
+    assert rows(seed=1) != rows(seed=2)
+
+
+def test_the_data_dir_comes_from_the_option_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    assert data_options(RunConfig.parse({})).data_dir is None
+    monkeypatch.setenv(DATA_VARIABLE, "/from/environment")
+    assert data_options(RunConfig.parse({})).data_dir == Path("/from/environment")
+    assert data_options(RunConfig.parse({"data-dir": "/from/option"})).data_dir == Path("/from/option")
+
+
+def test_the_options_are_the_configs() -> None:
+    options = data_options(
+        RunConfig.parse({"seed": 4, "label-noise": 0.1, "difficulty": "small", "corner": "top-left"})
+    )
+    assert (options.dataset, options.seed, options.label_noise) == ("digits", 4, 0.1)
+    assert (options.difficulty, options.corner, options.spurious_strength) == ("small", "top-left", 0.9)
+
+
+def test_the_fast_layout_changes_the_memory_and_not_the_values() -> None:
+    images = splits_of(RunConfig.parse({})).train
+    assert images.x.is_contiguous(memory_format=torch.channels_last)
+    plain = images.x.contiguous()
+    again = fast_layout(images)
+    assert torch.equal(again.x, plain)
+    vectors = tiny_splits().train
+    assert fast_layout(vectors) is vectors
+
+
+def test_a_process_keeps_the_last_dataset() -> None:
+    config = RunConfig.parse({})
+    assert splits_of(config) is splits_of(config.replace(method="erm", machines=3, out="x"))
+    assert machines_of(config) is machines_of(config)
+    assert provide_from_config(config, 4, 10) is machines_of(config)[4]
+    assert provide_server_data(config, 0, 1).train.dataset is splits_of(config).train
+
+
+def test_a_federation_of_another_size_is_refused_with_both_ways_out() -> None:
+    with pytest.raises(
+        ConfigError, match=r"machines is 10 but the federation has 4 nodes.*num-supernodes=10.*machines=4"
+    ):
+        provide_from_config(RunConfig.parse({}), 0, 4)
+
+
+def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_device("cpu")
+    with pytest.raises(ConfigError, match="device is cuda, but torch finds no CUDA device here; use device = cpu"):
+        check_device("cuda")

@@ -1,0 +1,193 @@
+"""The training loop against torch's own optimiser and schedulers, and against hand computations."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedjtt.errors import DivergedError
+from fedjtt.models import FlatModel, build_model
+from fedjtt.seeding import torch_generator
+from fedjtt.training import EMA_DECAY, MomentumSGD, Span, TrainSettings, ema_decay_at, learning_rate_at, train
+from tests.tiny import grouped
+
+DATA = grouped(torch.arange(40) % 2, torch.arange(40) // 2 % 2)
+BATCHES = torch.randint(0, 40, (12, 8), generator=torch.Generator().manual_seed(0))
+
+
+def model() -> FlatModel:
+    return build_model("mlp", (4,), 2, torch_generator(0, "weights"))
+
+
+def torch_loop(start: Tensor, batches: Tensor, rates: list[float], momentum: float, decay: float) -> Tensor:
+    """Train a copy with torch.optim.SGD's single-tensor form, parameter by parameter."""
+    flat = model()
+    flat.load(start)
+    net = copy.deepcopy(flat.module)
+    optimiser = torch.optim.SGD(net.parameters(), lr=1.0, momentum=momentum, weight_decay=decay, foreach=False)
+    for rows, rate in zip(batches, rates, strict=True):
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        functional.cross_entropy(net(DATA.x[rows]), DATA.label[rows]).backward()
+        optimiser.step()
+    return torch.cat([p.detach().flatten() for p in net.parameters()])
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
+def test_the_optimiser_is_torchs_to_the_last_bit(momentum: float, decay: float) -> None:
+    chance = torch.Generator().manual_seed(1)
+    vector = torch.randn(1000, generator=chance)
+    parameter = torch.nn.Parameter(vector.clone())
+    theirs = torch.optim.SGD([parameter], lr=0.1, momentum=momentum, weight_decay=decay, foreach=False)
+    ours = MomentumSGD(vector, momentum, decay)
+    for step in range(20):
+        gradient = torch.randn(1000, generator=chance)
+        parameter.grad = gradient.clone()
+        theirs.param_groups[0]["lr"] = 0.1 / (1 + step)
+        theirs.step()
+        ours.step(gradient, 0.1 / (1 + step))
+        assert torch.equal(vector, parameter.detach())
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.9, 0.01)])
+def test_the_loop_is_torchs_to_the_last_bit(momentum: float, decay: float) -> None:
+    ours = model()
+    start = ours.vector.clone()
+    outcome = train(ours, DATA, BATCHES, TrainSettings(0.1, momentum, decay), Span(0, 12, 12))
+    assert torch.equal(ours.vector, torch_loop(start, BATCHES, [0.1] * 12, momentum, decay))
+    assert outcome.average is None
+    assert outcome.seconds > 0
+
+
+def test_a_round_starts_with_a_fresh_optimiser_and_goes_on_in_the_schedule() -> None:
+    """Two spans are two torch optimisers, one after the other, on one global OneCycleLR."""
+    ours = model()
+    start = ours.vector.clone()
+    settings = TrainSettings(0.1, 0.9, 0.01, "one-cycle")
+    train(ours, DATA, BATCHES[:5], settings, Span(0, 5, 12))
+    middle = ours.vector.clone()
+    train(ours, DATA, BATCHES[5:], settings, Span(5, 12, 12))
+    rates = [learning_rate_at(step, 12, 0.1, "one-cycle") for step in range(12)]
+    assert torch.equal(middle, torch_loop(start, BATCHES[:5], rates[:5], 0.9, 0.01))
+    assert torch.equal(ours.vector, torch_loop(middle, BATCHES[5:], rates[5:], 0.9, 0.01))
+    assert not torch.equal(ours.vector, torch_loop(start, BATCHES, rates, 0.9, 0.01))
+
+
+def scheduler_rates(kind: str, total: int, peak: float) -> list[float]:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak, momentum=0.9)
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    if kind == "one-cycle":
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=total, cycle_momentum=False)
+    else:
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
+    rates = []
+    for step in range(total):
+        rates.append(float(optimiser.param_groups[0]["lr"]))
+        optimiser.step()
+        if step < total - 1:
+            scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("kind", ["one-cycle", "cosine"])
+@pytest.mark.parametrize("total", [2, 3, 4, 5, 7, 10, 33, 100])
+def test_schedules_are_torchs(kind: str, total: int) -> None:
+    ours = [learning_rate_at(step, total, 0.05, kind) for step in range(total)]
+    assert ours == pytest.approx(scheduler_rates(kind, total, 0.05), rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine"])
+def test_a_stage_of_one_step_has_a_rate(schedule: str) -> None:
+    assert 0 < learning_rate_at(0, 1, 0.05, schedule) <= 0.05
+
+
+def test_a_constant_rate_is_constant() -> None:
+    assert {learning_rate_at(step, 9, 0.05, "constant") for step in range(9)} == {0.05}
+
+
+def test_the_averages_decay_by_hand() -> None:
+    assert [ema_decay_at(step) for step in (0, 1, 2)] == pytest.approx([1 / 10, 2 / 11, 3 / 12])
+    # (1 + t) / (10 + t) = .999 at t = 8990
+    assert ema_decay_at(8989) < EMA_DECAY == ema_decay_at(8991) == ema_decay_at(10**6)
+
+
+def weights_after_each_step(batches: Tensor, rate: float) -> list[Tensor]:
+    """Without momentum a step is a span of its own."""
+    ours, seen = model(), []
+    for step, rows in enumerate(batches):
+        train(ours, DATA, rows[None], TrainSettings(rate, 0.0, 0.0), Span(step, step + 1, len(batches)))
+        seen.append(ours.vector.clone())
+    return seen
+
+
+def test_the_average_by_hand_also_across_rounds() -> None:
+    expected = model().vector.double()
+    for step, weights in enumerate(weights_after_each_step(BATCHES, 0.5)):
+        decay = (1 + step) / (10 + step)
+        expected = decay * expected + (1 - decay) * weights.double()
+    ours = model()
+    settings = TrainSettings(0.5, 0.0, 0.0, averaging="ema")
+    first = train(ours, DATA, BATCHES[:7], settings, Span(0, 7, 12))
+    kept = first.average
+    assert kept is not None
+    before = kept.clone()
+    second = train(ours, DATA, BATCHES[7:], settings, Span(7, 12, 12), kept)
+    assert second.average is not None
+    torch.testing.assert_close(second.average.double(), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(kept, before)  # the caller's average is not changed
+    plain = model()
+    train(plain, DATA, BATCHES, TrainSettings(0.5, 0.0, 0.0), Span(0, 12, 12))
+    assert torch.equal(ours.vector, plain.vector)  # averaging watches, it does not steer
+
+
+def test_the_mean_loss_is_that_of_the_steps() -> None:
+    ours = model()
+    losses = []
+    for rows in BATCHES[:3]:
+        losses.append(float(functional.cross_entropy(ours.module(DATA.x[rows]), DATA.label[rows]).detach()))
+        train(ours, DATA, rows[None], TrainSettings(0.5, 0.0, 0.0), Span(0, 1, 1))
+    outcome = train(model(), DATA, BATCHES[:3], TrainSettings(0.5, 0.0, 0.0), Span(0, 3, 3))
+    assert outcome.mean_loss == pytest.approx(sum(losses) / 3)
+
+
+def test_fedprox_pulls_back_to_where_the_round_started() -> None:
+    """Step 1 feels no pull; step 2 moves by -rate * (g(w1) + mu * (w1 - w0))."""
+    rate, mu = 0.5, 0.7
+    start = model().vector.clone()
+    free = weights_after_each_step(BATCHES[:2], rate)
+    pulled = model()
+    train(pulled, DATA, BATCHES[:2], TrainSettings(rate, 0.0, 0.0, proximal_mu=mu), Span(0, 2, 2))
+    torch.testing.assert_close(pulled.vector, free[1] - rate * mu * (free[0] - start), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(pulled.vector, free[1])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_at_its_step() -> None:
+    broken = grouped(torch.arange(40) % 2)
+    broken.x[BATCHES[3][0]] = float("nan")
+    first = next(step for step, rows in enumerate(BATCHES) if bool((rows == BATCHES[3][0]).any()))
+    with pytest.raises(DivergedError, match=rf"the loss became nan at step {first + 5 + 1}; lower the learning rate"):
+        train(model(), broken, BATCHES, TrainSettings(0.1, 0.0, 0.0), Span(5, 17, 20))
+
+
+def test_a_last_step_into_the_infinite_is_noticed() -> None:
+    far = grouped(torch.arange(40) % 2)
+    far.x.mul_(1e6)  # gradients of 1e5 and more
+    with pytest.raises(DivergedError, match="a weight became infinite by step 1"):
+        train(model(), far, BATCHES[:1], TrainSettings(1e38, 0.0, 0.0), Span(0, 1, 1))
+
+
+def test_nothing_but_the_given_generator_is_used() -> None:
+    before = torch.get_rng_state()
+    train(model(), DATA, BATCHES, TrainSettings(0.1, 0.9, 0.0), Span(0, 12, 12))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_span_without_steps_changes_nothing() -> None:
+    ours = model()
+    outcome = train(ours, DATA, BATCHES[:0], TrainSettings(0.1, 0.9, 0.0, averaging="ema"), Span(3, 3, 9))
+    assert torch.equal(ours.vector, model().vector)
+    assert outcome.mean_loss == 0
+    assert outcome.average is not None
+    assert torch.equal(outcome.average, ours.vector)

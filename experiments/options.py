@@ -18,8 +18,8 @@ def _option(name: str, many: bool) -> inspect.Parameter:
     field = RunConfig.model_fields[name]
     extra = field.json_schema_extra
     allowed = extra.get("allowed") if isinstance(extra, dict) else None
-    shown = f" [{' | '.join(str(item) for item in allowed)}]" if isinstance(allowed, list) else ""
-    text = f"{field.description}{shown} (default: {field.default if field.default != '' else 'empty'})"
+    shown = f"allowed: {', '.join(str(item) for item in allowed)}; " if isinstance(allowed, list) else ""
+    text = f"{field.description} ({shown}default: {'empty' if field.default == '' else field.default})"
     flag = field.annotation is bool
     annotation = bool | None if flag else str | None
     names = [f"--{kebab(name)}/--no-{kebab(name)}" if flag else f"--{kebab(name)}"]

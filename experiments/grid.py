@@ -8,15 +8,23 @@ from typing import Any
 from fedjtt.config import NOT_IN_ID, RunConfig
 from fedjtt.errors import ConfigError, nearest
 
-OWN_KEYS = ("seeds", "sweep")
+OWN_KEYS = ("seeds", "sweep", "name")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The runs of a sweep, each once, and the keys that vary between them."""
+    """The runs of a sweep, each once, the keys that vary between them, and what named tables are called.
+
+    Attributes
+    ----------
+    names : dict
+        For every ``[[sweep]]`` table with a ``name``: the values that it sets beside the method, the robust mode and
+        its axes, which tables and legends call by that name.
+    """
 
     runs: tuple[RunConfig, ...]
     axes: tuple[str, ...]
+    names: dict[str, dict[str, Any]]
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -76,7 +84,13 @@ def build_grid(given: Mapping[str, Any]) -> Grid:
         raise ConfigError("the sweep has no runs: an axis is an empty list, or there is no [[sweep]] table in it")
     flats = [config.flat() for config in runs.values()]
     axes = [key for key in flats[0] if key != "seed" and any(flat[key] != flats[0][key] for flat in flats)]
-    return Grid(tuple(runs.values()), tuple(axes))
+    names = {str(table["name"]): _own_values(table) for table in tables if "name" in table}
+    return Grid(tuple(runs.values()), tuple(axes), names)
+
+
+def _own_values(table: Mapping[str, Any]) -> dict[str, Any]:
+    said_anyway = ("method", "robust", "machines", "seed", *OWN_KEYS)
+    return {key: value for key, value in table.items() if key not in said_anyway and not isinstance(value, list)}
 
 
 def _product(values: Mapping[str, Any], seeds: Sequence[int]) -> list[RunConfig]:
@@ -84,6 +98,6 @@ def _product(values: Mapping[str, Any], seeds: Sequence[int]) -> list[RunConfig]
     for key in values:
         if key not in known:
             raise ConfigError(f"unknown key {key!r}{nearest(key, known)}; 'fedjtt sweep --help' lists all keys")
-    axes = {key: _listed(value) for key, value in values.items() if key not in ("seed", "seeds")}
+    axes = {key: _listed(value) for key, value in values.items() if key not in ("seed", *OWN_KEYS)}
     axes["seed"] = list(seeds)
     return [RunConfig.parse(dict(zip(axes, chosen, strict=True))) for chosen in itertools.product(*axes.values())]

@@ -21,6 +21,7 @@ from experiments.results import (
     read_environments,
     read_failures,
     read_histories,
+    read_names,
     read_runs,
     shared_config,
     write_csv,
@@ -94,7 +95,7 @@ def build_report(folder: Path) -> Path:
     runs = read_runs(folder)
     write_csv(folder)
     rows = [flatten(run) for run in runs]
-    groups = by_setting(rows)
+    groups = by_setting(rows, read_names(folder))
     tables = [summary(groups), *comparisons(groups)]
     said = answer(groups)
     write_atomically(folder / "summary.txt", "\n".join([said + "\n", *map(as_text, tables)]))

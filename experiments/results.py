@@ -33,6 +33,7 @@ LEADING_COLUMNS = (
 METHOD_NAMES = {"erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)"}
 
 _ALWAYS_SAID = ("method", "robust", "machines")
+NAMES_FILE = "names.json"
 _NEVER_USUAL = (*_ALWAYS_SAID, "dataset", "difficulty", "identify-schedule")
 # What cannot matter on one machine: it holds all the data, takes all the steps, and its update is the whole update.
 _ALIKE_ON_ONE_MACHINE = ("robust", "identify-schedule", "robust-schedule", "partition", "dirichlet-alpha")
@@ -150,10 +151,13 @@ class Setting:
         Config key and value, in the order of the schema.
     usual : frozenset of (str, Any)
         Keys with the value that most runs have: a label does not say them.
+    names : tuple of (str, frozenset)
+        What a label calls keys that a table of the sweep's file sets together.
     """
 
     items: tuple[tuple[str, Any], ...]
     usual: frozenset[tuple[str, Any]] = field(default=frozenset(), compare=False)
+    names: tuple[tuple[str, frozenset[tuple[str, Any]]], ...] = field(default=(), compare=False)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a config key."""
@@ -170,7 +174,9 @@ class Setting:
     @property
     def label(self) -> str:
         """How tables and legends call it, such as ``JTT, central, 10 machines``."""
-        return ", ".join(_said(*item) for item in self.items if item not in self.usual)
+        called = [(name, keys) for name, keys in self.names if keys <= set(self.items)]
+        covered = self.usual.union(*(keys for _, keys in called))
+        return ", ".join([*(_said(*item) for item in self.items if item not in covered), *(name for name, _ in called)])
 
 
 Groups = dict[Setting, list[Row]]
@@ -206,20 +212,32 @@ def usual_values(rows: Sequence[Row]) -> dict[str, Any]:
     return usual
 
 
-def by_setting(rows: Sequence[Row]) -> Groups:
-    """Group rows that differ in the seed only.
+def read_names(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the tables of the sweep's file call their values; empty where none has a name."""
+    path = folder / NAMES_FILE
+    names: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    return names
+
+
+def by_setting(rows: Sequence[Row], names: Mapping[str, Mapping[str, Any]] | None = None) -> Groups:
+    """Group rows that differ in the seed only; `names` as :func:`read_names` returns them.
 
     The keys of identification and upsampling are no part of a setting that did neither.
     """
     varied = varied_keys(rows)
     keys = [key for key in CONFIG_KEYS if key in varied and key not in _ALWAYS_SAID]
     usual = frozenset(usual_values(rows).items())
+    called = tuple(
+        (name, own_values)
+        for name, values in (names or {}).items()
+        if (own_values := frozenset((key, value) for key, value in values.items() if key in varied))
+    )
     groups: Groups = {}
     for row in rows:
         identifies = "identification.error-set-size" in row
         own = [key for key in keys if identifies or not key.startswith(("identify", "upsample"))]
         items = tuple((key, row.get(f"config.{key}")) for key in (*_ALWAYS_SAID, *own))
-        groups.setdefault(Setting(items, usual), []).append(row)
+        groups.setdefault(Setting(items, usual, called), []).append(row)
     return {setting: groups[setting] for setting in sorted(groups, key=lambda s: _rank(s, list(groups)))}
 
 

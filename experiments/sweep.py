@@ -17,6 +17,7 @@ import torch
 
 from experiments.execute import execute
 from experiments.grid import Grid
+from experiments.results import NAMES_FILE
 from fedjtt.cache import CACHE_VARIABLE
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, FedJTTError
@@ -52,6 +53,7 @@ def claim_folder(out: Path, grid: Grid) -> None:
         shown = ", ".join(f"{key} {held[key]!r} there, {shared[key]!r} here" for key in other[:3])
         raise ConfigError(f"out is {out}, which holds another sweep's results ({shown}); name another folder")
     write_atomically(marker, json.dumps(shared, indent=2) + "\n")
+    write_atomically(out / NAMES_FILE, json.dumps(grid.names, indent=2) + "\n")
 
 
 def shared_stages(config: RunConfig) -> frozenset[str]:

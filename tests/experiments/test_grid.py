@@ -123,3 +123,11 @@ def test_the_study_asks_what_the_issue_asks() -> None:
     updates = [f for f in flats if f["identify-schedule"] == "same-updates"]
     assert updates
     assert max(f["machines"] for f in updates) <= 10
+
+
+def test_a_named_table_gives_its_own_values_a_name() -> None:
+    table = {"name": "early", "method": "jtt", "machines": [1, 2], "identify-epochs": 1, "batch-size": [8, 16]}
+    grid = build_grid({"dataset": "digits", "sweep": [{"machines": 1}, table]})
+    # Not the method, which a label says anyway, nor the axes, which differ within the table.
+    assert grid.names == {"early": {"identify-epochs": 1}}
+    assert len(grid.runs) == 1 + 2 * 2

@@ -110,7 +110,7 @@ def write_sweep(
 
 def test_flatten_joins_names_by_dots_and_leaves_lists_out() -> None:
     row = flatten(synthetic_result({"machines": 4}, notes=("text",)))
-    assert (row["config.machines"], row["config.identify-batch-size"]) == (4, 32)
+    assert (row["config.machines"], row["config.identify-batch-size"]) == (4, RunConfig().identify_batch_size)
     assert row["seconds.identify.slowest"] == 2.0  # 8 seconds over 4 machines
     assert (row["identification.error-set-size"], row["identification.upsample-factor"]) == (120, 18)
     assert not {"notes", "test.groups", "identification.machines"} & row.keys()
@@ -192,7 +192,7 @@ def test_settings_group_seeds_and_labels_say_what_varies() -> None:
     assert all(len(group) == 2 for group in groups.values())
     assert varied_keys(rows) == ["machines", "identify-schedule"]
     assert "machines" not in shared_config(rows)
-    assert shared_config(rows)["batch-size"] == 64
+    assert shared_config(rows)["batch-size"] == RunConfig().batch_size
 
 
 def test_a_label_leaves_out_what_most_runs_have() -> None:
@@ -212,3 +212,13 @@ def test_one_machine_is_the_same_computation_for_every_schedule_and_robust_mode(
     assert [on_one_machine(setting, groups) for setting in groups] == [one, one, one]
     different = Setting((*one.but(machines=4).items, ("identify-epochs", 7)))
     assert on_one_machine(different, groups) is None
+
+
+def test_a_label_calls_values_by_the_name_of_their_table() -> None:
+    items = (("method", "jtt"), ("machines", 2), ("identify-epochs", 1), ("batch-size", 8))
+    names = (
+        ("early", frozenset({("identify-epochs", 1), ("batch-size", 8)})),
+        ("late", frozenset({("batch-size", 9)})),
+    )
+    assert Setting(items, names=names).label == "JTT, 2 machines, early"
+    assert Setting(items).label == "JTT, 2 machines, identify-epochs 1, batch-size 8"

@@ -11,6 +11,17 @@ from torch.nn import functional
 from fedjtt.errors import ConfigError, nearest
 
 
+def _halve(x: Tensor) -> Tensor:
+    """Return ``max_pool2d(x, 2)``; where no gradient is asked for as two maxima, in a fraction of the time."""
+    images, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1)
+    if torch.is_grad_enabled() or height % 2 or width % 2 or not rows.is_contiguous():
+        return functional.max_pool2d(x, 2)
+    rows = rows.view(images, height // 2, 2, width * channels)
+    pairs = torch.maximum(rows[:, :, 0], rows[:, :, 1]).view(images, height // 2, width // 2, 2, channels)
+    return torch.maximum(pairs[..., 0, :], pairs[..., 1, :]).permute(0, 3, 1, 2)
+
+
 class LeNet(nn.Module):
     """LeNet-5 as SpuCo uses it (LeCun et al. 1998): two 5x5 convolutions and three linear layers.
 
@@ -38,8 +49,8 @@ class LeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``[n, num_labels]`` of images ``[n, channels, height, width]``."""
         # Pooling first is the same function (both are monotone) and leaves the ReLU a quarter of the work.
-        x = functional.relu(functional.max_pool2d(self.conv1(x), 2))
-        x = functional.relu(functional.max_pool2d(self.conv2(x), 2))
+        x = functional.relu(_halve(self.conv1(x)))
+        x = functional.relu(_halve(self.conv2(x)))
         x = functional.relu(self.fc1(x.flatten(1)))
         return self.fc3(functional.relu(self.fc2(x)))  # type: ignore[no-any-return]
 

@@ -1,5 +1,7 @@
 """Forked processes that share this process's data and take over machines' work; one that dies is replaced."""
 
+import gc
+import mmap
 import multiprocessing
 import pickle
 import sys
@@ -13,6 +15,39 @@ from typing import Any, Self
 from fedjtt.errors import ConfigError, EngineError
 
 ATTEMPTS = 3
+BUFFER_BYTES = 1 << 26  # more than LENGTH_BYTES: a message of that size is a length
+LENGTH_BYTES = 8
+
+
+class _Channel:
+    """A pipe, and memory that both its ends share: weights do not squeeze through the pipe 64 kB at a time.
+
+    The ends take turns: a task, its answer, the next task. What is larger than the memory goes through the pipe.
+    """
+
+    def __init__(self, pipe: Connection, memory: mmap.mmap) -> None:
+        self.pipe, self._memory = pipe, memory
+
+    def send(self, value: Any) -> None:
+        """Send a value; it is pickled in full before anything is sent."""
+        packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        if len(packed) > BUFFER_BYTES:
+            self.pipe.send_bytes(packed)
+            return
+        self._memory[: len(packed)] = packed
+        self.pipe.send_bytes(len(packed).to_bytes(LENGTH_BYTES, "little"))
+
+    def receive(self) -> Any:
+        """Wait for a value."""
+        said = self.pipe.recv_bytes()
+        if len(said) > LENGTH_BYTES:
+            return pickle.loads(said)
+        return pickle.loads(self._memory[: int.from_bytes(said, "little")])
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.pipe.close()
+        self._memory.close()
 
 
 class _Worker:
@@ -21,39 +56,42 @@ class _Worker:
     def __init__(self, handler: Callable[[Any], Any]) -> None:
         context = multiprocessing.get_context("fork")
         self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, self.pipe, handler), daemon=True)
+        memory = mmap.mmap(-1, BUFFER_BYTES)  # takes as much as has been written to it
+        self.channel = _Channel(self.pipe, memory)
+        served = _Channel(theirs, memory)
+        self.process: BaseProcess = context.Process(target=_serve, args=(served, self.pipe, handler), daemon=True)
         self.process.start()
         theirs.close()
         self.task: int | None = None
 
     def stop(self) -> None:
         """End the process, in the middle of its work if need be."""
-        self.pipe.close()
+        self.channel.close()
         self.process.terminate()
         self.process.join()
 
 
-def _serve(pipe: Connection, parents: Connection, handler: Callable[[Any], Any]) -> None:
+def _serve(channel: _Channel, parents: Connection, handler: Callable[[Any], Any]) -> None:
     """Answer tasks until the pipe closes, which it also does when the parent dies."""
     parents.close()
     try:
         while True:
-            task = pipe.recv()
+            task = channel.receive()
             try:
                 answer = (True, handler(task))
             except Exception as error:
                 error.add_note(f"raised in worker process {multiprocessing.current_process().pid}")
                 answer = (False, error)
-            _answer(pipe, answer)
+            _answer(channel, answer)
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
 
 
-def _answer(pipe: Connection, answer: tuple[bool, Any]) -> None:
+def _answer(channel: _Channel, answer: tuple[bool, Any]) -> None:
     try:
-        pipe.send(answer)
+        channel.send(answer)
     except (pickle.PicklingError, TypeError, AttributeError) as error:  # nothing has been sent: pickling comes first
-        pipe.send((False, EngineError(f"a worker's answer cannot be sent: {error}; it was {answer[1]!r}")))
+        channel.send((False, EngineError(f"a worker's answer cannot be sent: {error}; it was {answer[1]!r}")))
 
 
 class WorkerPool:
@@ -76,6 +114,8 @@ class WorkerPool:
         if sys.platform == "win32":
             raise ConfigError("workers above 1 need a system that can fork; use workers = 1 or engine = flower")
         self._handler = handler
+        # The collector writes to every object that it looks at, and so would copy the pages that are shared.
+        gc.freeze()
         self._workers = [_Worker(handler) for _ in range(workers)]
 
     def map(self, tasks: Sequence[Any], on_answer: Callable[[int], None] | None = None) -> list[Any]:
@@ -120,7 +160,7 @@ class WorkerPool:
                         "use fewer workers or a smaller batch"
                     )
                 try:
-                    worker.pipe.send(tasks[worker.task])
+                    worker.channel.send(tasks[worker.task])
                 except ConnectionError:  # died while idle; _collect sees the closed pipe
                     continue
 
@@ -132,7 +172,7 @@ class WorkerPool:
             if worker.task is None:
                 continue
             try:
-                good, answer = worker.pipe.recv()
+                good, answer = worker.channel.receive()
             except (EOFError, ConnectionResetError):
                 pending.appendleft(worker.task)
                 self._workers[position] = self._replace(worker)
@@ -152,6 +192,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.stop()
         self._workers = []
+        gc.unfreeze()
 
     def __enter__(self) -> Self:
         return self

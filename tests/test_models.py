@@ -45,6 +45,19 @@ def test_lenet_is_relu_then_pooling() -> None:
     torch.testing.assert_close(net(x), y)
 
 
+@pytest.mark.parametrize("shape", [(3, 28, 28), (3, 12, 14), (1, 13, 12)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_lenet_says_the_same_to_the_last_bit_with_and_without_gradients(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    """Without gradients it pools in another way. Few different values: most windows hold their maximum twice."""
+    net = build_model("lenet", shape, 5, generator()).module
+    x = torch.randint(0, 2, (7, *shape), generator=generator(1)).float().contiguous(memory_format=layout)
+    with torch.no_grad():
+        without = net(x)
+    assert torch.equal(without, net(x).detach())
+
+
 @pytest.mark.parametrize("shape", [(3, 12, 12), (1, 13, 20), (3, 28, 28)])
 def test_lenet_takes_images_from_12_by_12(shape: tuple[int, ...]) -> None:
     assert build_model("lenet", shape, 3, generator()).module(torch.zeros(2, *shape)).shape == (2, 3)

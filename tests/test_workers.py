@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from fedjtt import workers
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
-from fedjtt.workers import ATTEMPTS, WorkerPool
+from fedjtt.workers import ATTEMPTS, BUFFER_BYTES, LENGTH_BYTES, WorkerPool
 
 
 def die() -> None:
@@ -78,7 +79,21 @@ def test_a_worker_killed_between_two_calls_is_replaced() -> None:
         assert first not in {pid for pid, _ in answers}
 
 
-def test_a_worker_that_dies_while_a_large_task_is_sent_is_replaced() -> None:
+@pytest.mark.parametrize("shared_bytes", [LENGTH_BYTES, 5_000, BUFFER_BYTES])
+def test_answers_larger_and_smaller_than_the_shared_memory_come_back_whole(
+    monkeypatch: pytest.MonkeyPatch, shared_bytes: int
+) -> None:
+    monkeypatch.setattr(workers, "BUFFER_BYTES", shared_bytes)
+    sizes = [0, 1, 4_000, 6_000, 1_000_000, 3]
+    with WorkerPool(2, lambda size: bytes(size)) as pool:
+        assert pool.map(sizes) == [bytes(size) for size in sizes]
+
+
+@pytest.mark.parametrize("shared_bytes", [1_000, BUFFER_BYTES])
+def test_a_worker_that_dies_while_a_large_task_is_sent_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, shared_bytes: int
+) -> None:
+    monkeypatch.setattr(workers, "BUFFER_BYTES", shared_bytes)
     with WorkerPool(1, lambda task: (os.getpid(), len(task))) as pool:
         pid, _ = pool.map([b""])[0]
         os.kill(pid, signal.SIGSTOP)  # reads no more, so that the task stands half in the pipe when it is killed

@@ -67,12 +67,14 @@ def _check_ids(found: Identified) -> None:
 
 
 def _say_what_is_odd(server: Server, examples: int, errors: int, factor: int) -> None:
+    advice = "identify with more steps, a smaller batch or another learning rate"
     if errors == 0:
         server.note("the error set is empty: robust training is plain ERM; identify for fewer epochs")
     elif errors == examples:
         server.note("every example is called wrong: no upsampling; identify for longer or with another learning rate")
     elif factor == 1 and server.config.upsample_convention == "copies":  # one further copy is upsampling
         server.note(
-            f"the upsampling factor is 1 ({errors} of {examples} examples are called wrong): no upsampling; "
-            "identify with more steps, a smaller batch or another learning rate"
+            f"the upsampling factor is 1 ({errors} of {examples} examples are called wrong): no upsampling; {advice}"
         )
+    elif 3 * errors > examples:
+        server.note(f"{errors} of {examples} examples are called wrong, which is hardly a minority; {advice}")

@@ -115,6 +115,16 @@ def test_a_factor_of_one_is_called_no_upsampling_where_it_is_none(monkeypatch: p
         "the upsampling factor is 1 (50 of 60 examples are called wrong): no upsampling"
     )
     _, strategy, _ = run(monkeypatch, wrong, upsample_convention="extra")
+    assert [note.split(",")[0] for note in strategy.notes] == ["50 of 60 examples are called wrong"]
+
+
+def test_more_than_a_third_wrong_is_hardly_a_minority(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 21 of 60 wrong: nominal 39/21, factor floor(2 * 39/21) = 3, so it is upsampled all the same; 20 of 60 is a third.
+    done, strategy, _ = run(monkeypatch, torch.arange(60) < 21)
+    assert done.identification["upsample-factor"] == 3
+    assert len(strategy.notes) == 1
+    assert "hardly a minority" in strategy.notes[0]
+    _, strategy, _ = run(monkeypatch, torch.arange(60) < 20)
     assert strategy.notes == []
 
 

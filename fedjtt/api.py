@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedjtt.allocator import keep_freed_memory
 from fedjtt.cache import StageCache
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
@@ -45,7 +44,6 @@ def simulate(
     """
     check_device(config.device)
     torch.set_num_threads(config.threads)
-    keep_freed_memory()
     # Flower's strategies log every round; here the observer reports, and warnings still come through.
     logging.getLogger("flwr").setLevel(logging.WARNING)
     data = splits_of(config) if splits is None else splits

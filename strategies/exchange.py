@@ -100,6 +100,7 @@ def accept(replies: Iterable[Message], asked: int, min_machines: float, where: s
     """
     good: list[Message] = []
     problems: list[str] = []
+    failures: dict[int, FedJTTError] = {}
     for reply in replies:
         if reply.has_error():
             if DEAD_ACTOR.search(reply.error.reason or ""):
@@ -110,9 +111,12 @@ def accept(replies: Iterable[Message], asked: int, min_machines: float, where: s
             text = ERROR_TEXTS.get(reply.error.code, f"failed with code {reply.error.code}")
             problems.append(f"node {reply.metadata.src_node_id} {text}: {_last_line(reply.error.reason)}")
         elif (failure := failure_of(reply.content)) is not None:
-            raise _located(failure, reply, where)
+            failures[_failed_partition(reply)] = failure
         else:
             good.append(reply)
+    if failures:  # of several the first machine's: which reply comes first differs from run to run
+        partition_id = min(failures)
+        raise type(failures[partition_id])(f"{where}, machine {partition_id}: {failures[partition_id]}")
     if len(good) + len(problems) < asked:
         problems.append(f"{asked - len(good) - len(problems)} did not answer in time")
     needed = good_replies_needed(min_machines, asked)
@@ -129,9 +133,9 @@ def partition_id_of(reply: Message) -> int:
     return value
 
 
-def _located(failure: FedJTTError, reply: Message, where: str) -> FedJTTError:
+def _failed_partition(reply: Message) -> int:
     partition_id = reply.content.config_records[FAILURE][PARTITION_ID]
-    return type(failure)(f"{where}, machine {partition_id!r}: {failure}")
+    return partition_id if isinstance(partition_id, int) else -1
 
 
 def _shown(problems: list[str], limit: int = 3) -> str:

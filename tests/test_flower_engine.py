@@ -187,6 +187,8 @@ def free_port() -> int:
 def test_nothing_outlives_an_interrupted_run(mark: str, tmp_path: Path, number: signal.Signals) -> None:
     """The run is stopped where most is under way: SuperLink, SuperExec, the simulation, and Ray coming up."""
     program = (
+        # Whoever runs the tests in the background of a shell has SIGINT ignored, and so would this.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import sys; from pathlib import Path; "
         "from fedjtt.config import RunConfig; from fedjtt.tracking import RunFolder; "
         "from experiments.flower_engine import run_on_flower; "

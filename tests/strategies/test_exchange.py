@@ -124,3 +124,10 @@ def test_the_first_round_waits_for_all_machines_and_orders_them() -> None:
 
 def test_what_makes_a_record_makes_bytes() -> None:
     assert total_bytes([Message(RecordDict({"arrays": ArrayRecord()}), reply_to=sent(1))]) == 0
+
+
+def test_of_several_failures_the_first_machines_is_told_whatever_came_first() -> None:
+    nan = DivergedError("nan")
+    replies = [Message(failure_records(nan, number), reply_to=sent(9)) for number in (2, 0, 1)]
+    with pytest.raises(DivergedError, match="where, machine 0: nan"):
+        accept(replies, 3, 0.1, "where")

@@ -16,21 +16,12 @@ def _said(figures: Mapping[str, Any]) -> str:
     return "" if value is None else f"validation WGA {value:.3f}"
 
 
-class RunProgress:
-    """Observes one run.
+class _Shown:
+    """A console, and a bar on it if it is a terminal and may be written to."""
 
-    Parameters
-    ----------
-    console : Console
-        Where to write; a bar if it is a terminal.
-    quiet : bool
-        Write nothing.
-    """
-
-    def __init__(self, console: Console, quiet: bool = False) -> None:
+    def __init__(self, console: Console, quiet: bool) -> None:
         self._console, self._quiet = console, quiet
         self._bar = _bar(console) if console.is_terminal and not quiet else None
-        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -42,6 +33,22 @@ class RunProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class RunProgress(_Shown):
+    """Observes one run.
+
+    Parameters
+    ----------
+    console : Console
+        Where to write; a bar if it is a terminal.
+    quiet : bool
+        Write nothing.
+    """
+
+    def __init__(self, console: Console, quiet: bool = False) -> None:
+        super().__init__(console, quiet)
+        self._tasks: dict[str, TaskID] = {}
 
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Show that a round (or, while identifying, a machine) has ended."""
@@ -55,25 +62,14 @@ class RunProgress:
             self._console.print(line, highlight=False, soft_wrap=True)
 
 
-class SweepProgress:
+class SweepProgress(_Shown):
     """Shows which runs of a sweep have ended."""
 
     def __init__(self, console: Console, total: int, quiet: bool = False) -> None:
-        self._console, self._quiet, self._total, self._done = console, quiet, total, 0
+        super().__init__(console, quiet)
+        self._total, self._done = total, 0
         self._started = time.monotonic()
-        self._bar = _bar(console) if console.is_terminal and not quiet else None
         self._task = self._bar.add_task("sweep", total=total, note="") if self._bar is not None else None
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def ended(self, name: str, error: str | None, seconds: float) -> None:
         """Show that a run has ended; a failure is written in any case."""

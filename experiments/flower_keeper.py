@@ -2,7 +2,8 @@
 
 Flower's SuperLink starts processes in sessions of their own, and these start Ray, which starts more. The keeper is a
 process between them and the run: on Linux it becomes the parent of whatever loses its own, so that everything that was
-started is below it. It sees the end of the run by the end of its input, which also comes when the run is killed.
+started is below it. It sees the end of the run by the end of its input, which also comes when the run is killed. Then
+the ``flwr run`` that the run itself had started is left over; it is known by the folder that its environment names.
 """
 
 import contextlib
@@ -48,12 +49,23 @@ def descendants() -> list[int]:
     return found
 
 
-def end_all(process: subprocess.Popen[bytes]) -> None:
+def tenants(folder: Path) -> list[int]:
+    """Return the ids of all other processes whose environment names the folder as Flower's home; only Linux tells."""
+    entry = b"\0FLWR_HOME=" + os.fsencode(folder) + b"\0"
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if entry in b"\0" + environment.read_bytes():
+                found.append(int(environment.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def end_all(process: subprocess.Popen[bytes], folder: Path) -> None:
     """End the program and everything below; nothing of it has a state that outlives the run."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    while (left := descendants()) and time.monotonic() < deadline:
+    while (left := {*descendants(), *tenants(folder)}) and time.monotonic() < deadline:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -78,7 +90,7 @@ def main(folder: Path, command: list[str]) -> None:
             if process.poll() is not None:
                 (folder / STOPPED).touch()  # tells the run that waiting for the program is in vain
     finally:
-        end_all(process)
+        end_all(process, folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,6 +19,7 @@ import pytest
 from flwr.app import Error, Message, RecordDict
 
 import fedjtt
+from experiments import flower_keeper
 from experiments.flower_engine import federation_settings, run_on_flower, write_app
 from fedjtt.client_app import app
 from fedjtt.config import RunConfig
@@ -206,6 +207,28 @@ def test_nothing_outlives_an_interrupted_run(mark: str, tmp_path: Path, number: 
         run.wait()
     assert wait_until(lambda: not marked(mark), 20), marked(mark)
     assert wait_until(lambda: not list(Path(os.environ["TMPDIR"]).iterdir()), 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the environment of a process")
+def test_the_keeper_also_ends_what_the_run_had_started(tmp_path: Path) -> None:
+    """As when the run is killed: its ``flwr run`` lives on, writes to the folder, and is no child of the keeper."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    writing = "import pathlib, sys, time\nwhile True: pathlib.Path(sys.argv[1]).mkdir(exist_ok=True); time.sleep(.01)"
+    environment = {**os.environ, "FLWR_HOME": str(folder)}
+    orphan = subprocess.Popen([sys.executable, "-c", writing, str(folder)], env=environment)
+    try:
+        subprocess.run(
+            [sys.executable, flower_keeper.__file__, str(folder), "sleep", "60"],
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            check=True,
+            timeout=30,
+        )
+        assert orphan.wait(10) == -signal.SIGKILL
+        assert not folder.exists()
+    finally:
+        orphan.kill()
 
 
 @pytest.mark.slow

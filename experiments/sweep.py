@@ -22,7 +22,7 @@ from fedjtt.cache import CACHE_VARIABLE
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, FedJTTError
 from fedjtt.methods.fit import CENTRAL_KEYS
-from fedjtt.methods.identify_local import LOCAL_KEYS
+from fedjtt.methods.identify_local import IDENTIFY_KEYS
 from fedjtt.provide import check_device, machines_of
 from fedjtt.tracking import RunFolder, write_atomically
 
@@ -60,7 +60,7 @@ def shared_stages(config: RunConfig) -> frozenset[str]:
     """Name the stages that other runs of a sweep may need too: two runs that share one do not run side by side."""
     stages = set()
     if config.method == "jtt":
-        stages.add(digest_of(["identify", config.subset((*LOCAL_KEYS, "identify-schedule"))]))
+        stages.add(digest_of(["identify", config.subset(IDENTIFY_KEYS)]))
     elif config.robust == "central":
         stages.add(digest_of(["fit", config.subset(CENTRAL_KEYS)]))
     return frozenset(stages)

@@ -49,11 +49,11 @@ def make_client_app(
             torch.set_flush_denormal(True)
             num_partitions = int(context.node_config["num-partitions"])
             memo = read_memo(context)
-            kept = set(memo)
+            kept = dict(memo)
             data = provide(config, partition_id, num_partitions)
             node = Node(partition_id, num_partitions, config, data, memo, cache, model_builder)
             reply = action_for(action, config)(node, from_records(message.content))
-            if memo.keys() != kept:
+            if memo.keys() != kept.keys() or any(memo[name] is not kept[name] for name in memo):
                 write_memo(context, memo)
             content = to_reply(reply, partition_id)
         except FedJTTError as error:

@@ -11,11 +11,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
 AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
 # Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
 AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
+AUTO_ROUNDS = {"central": 10, "federated": 50}
+AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
@@ -37,7 +40,7 @@ PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = ("erm", "jtt", "group-balanced")
 AGGREGATORS = (
     "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",
-    "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan",
+    "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova",
 )  # fmt: skip
 
 
@@ -70,54 +73,109 @@ class RunConfig(BaseModel):
     )
 
     identify: str = _choice(
-        "local", ("local",), "how the minority is found; local: every machine on its own, as in the original"
+        "federated",
+        ("local", "federated", "peers"),
+        "how the minority is found; local: every machine by a model of its own, as in the original; federated: by one "
+        "model that the machines train in rounds; peers: by its own model and those of a few other machines",
     )
-    identify_epochs: int = Field(10, ge=1, description="epochs of the identification model")
-    identify_batch_size: int = Field(8, ge=1, description="batch size of the identification stage")
-    identify_learning_rate: float = Field(0.01, gt=0, description="learning rate of the identification stage")
-    identify_weight_decay: float = Field(0.03, ge=0, description="weight decay of the identification stage")
+    identify_epochs: int = Field(2, ge=1, description="epochs of the identification model, in all rounds together")
+    identify_rounds: int = Field(10, ge=1, description="rounds of the federated identification model, or most of them")
+    identify_min_steps: int = Field(
+        1200,
+        ge=0,
+        description="steps that a machine's identification takes at least, however small its part; 0: no bound",
+    )
+    identify_batch_size: int = Field(16, ge=1, description="batch size of the identification stage")
+    identify_learning_rate: float = Field(0.1, gt=0, description="learning rate of the identification stage")
+    identify_warm_up: float = Field(
+        0.0, ge=0, le=1, description="share of the identification's steps over which its learning rate climbs"
+    )
+    identify_weight_decay: float = Field(0.01, ge=0, description="weight decay of the identification stage")
+    identify_clip_norm: float = Field(
+        1.0, ge=0, description="longest gradient of an identification step; 0: as long as it is"
+    )
     identify_schedule: str = _choice(
         "same-epochs",
-        ("same-epochs", "same-updates"),
-        "same-updates: every machine makes as many steps as one machine with all the data would (N times the work)",
+        ("same-epochs", "scaled", "same-updates"),
+        "scaled: batch, learning rate and steps fit the machine's share of the data; same-updates: every machine "
+        "makes as many steps as one machine with all the data would (N times the work)",
+    )
+    identify_objective: str = _choice(
+        "cross-entropy", ("cross-entropy", "gce"), "loss of the identification model; gce leans on what is easy"
+    )
+    identify_split: str = _choice(
+        "misclassified",
+        ("misclassified", "eiil", "clusters"),
+        "which examples are the minority, by the model's outputs: the wrong ones, EIIL's split, or small clusters",
+    )
+    identify_stop: str = _choice(
+        "stable",
+        ("last", "stable", "val-groups"),
+        "when identification ends; stable: as soon as the error set hardly changes; val-groups: the round whose error "
+        "set is the best by validation's groups (federated only)",
+    )
+    identify_guard: bool = Field(
+        True, description="leave out the error set of a collapsed model, after a second try with smaller steps"
+    )
+    identify_aggregator: str = _choice("fedavg", AGGREGATORS[:-1], "rule that joins identification's updates")
+    peers: int = Field(3, ge=1, description="machines whose models judge a machine's data too, under identify = peers")
+    peer_vote: str = _choice(
+        "majority",
+        ("majority", "mean-loss"),
+        "what the models under identify = peers agree by: more than half of them, or a mean loss above ln 2",
     )
 
     upsample: int | Auto = Field(
         "auto", description="times that an error example stands in the data; auto: from the error set's size"
     )
-    upsample_fraction: float = Field(
-        2.0, gt=0, description="auto factor = max(1, floor(fraction x (N - |E|) / |E|)); .8 is the original"
+    upsample_fraction: float | Literal["balance", "validated"] = Field(
+        "balance",
+        description="auto factor = max(1, floor(fraction x (N - |E|) / |E|)); .8 is the original; balance: the number "
+        "of labels less one, where the shortcut stops telling the label; validated: the best on validation of .8, 2 "
+        "and balance, at three times the cost",
     )
     upsample_convention: str = _choice(
         "copies", ("copies", "extra"), "copies: factor times in all; extra: factor further times"
     )
 
-    robust_epochs: int = Field(
-        6, ge=1, description="epochs of the robust stage over the upsampled data, in all rounds together"
+    robust_epochs: float = Field(
+        0.4, gt=0, description="epochs of the robust stage over the upsampled data, in all rounds together"
     )
-    robust_rounds: int = Field(6, ge=1, description="rounds that the robust stage is cut into, in central too")
+    robust_rounds: int | Auto = Field(
+        "auto", description="rounds that the robust stage is cut into, in central too; auto: 10 central, 50 federated"
+    )
+    robust_min_steps: int = Field(
+        750, ge=0, description="steps that a machine, or central training, takes at least over all rounds"
+    )
     robust_schedule: str = _choice(
         "same-epochs",
-        ("same-epochs", "same-updates"),
-        "same-updates: every machine makes as many steps as central training would",
+        ("same-epochs", "scaled", "same-updates"),
+        "same-epochs: the machines together make the passes of central training; scaled: so, in batches that are "
+        "together as large as its batch; same-updates: every machine makes as many steps as central training would",
     )
-    batch_size: int = Field(16, ge=1, description="batch size of the robust stage")
-    learning_rate: float = Field(0.03, gt=0, description="(peak) learning rate of the robust stage")
+    batch_size: int = Field(32, ge=1, description="batch size of the robust stage")
+    learning_rate: float = Field(0.1, gt=0, description="(peak) learning rate of the robust stage")
     learning_rate_schedule: str = _choice(
         "one-cycle", ("constant", "one-cycle", "cosine"), "learning rate over the stage's steps"
     )
     averaging: str = _choice("ema", ("none", "ema"), "ema: evaluate an exponential average of the weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")
-    weight_decay: float = Field(0.003, ge=0, description="weight decay of the robust stage")
-    aggregator: str = _choice("fedavg", AGGREGATORS, "Flower's rule that joins the machines' updates")
+    weight_decay: float = Field(0.01, ge=0, description="weight decay of the robust stage")
+    clip_norm: float = Field(5.0, ge=0, description="longest gradient of a robust step; 0: as long as it is")
+    aggregator: str = _choice(
+        "fedavg",
+        AGGREGATORS,
+        "rule that joins the machines' updates, Flower's; fednova: steps by the machine's size, updates by the step",
+    )
     server_learning_rate: float | Auto = Field(
         "auto", description="of fedavgm, fedadagrad, fedadam and fedyogi; auto: Flower's default for the rule"
     )
     proximal_mu: float = Field(
         0.0, ge=0, description="pull towards the round's incoming weights (FedProx); needs aggregator fedprox"
     )
-    fraction_train: float = Field(
-        1.0, gt=0, le=1, description="share of the machines that train in a federated round, drawn by seed"
+    fraction_train: float | Auto = Field(
+        "auto",
+        description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
     )
     min_machines: float = Field(
         1.0, gt=0, description="good replies that a round needs: a share up to 1, or a number above 1"
@@ -150,33 +208,8 @@ class RunConfig(BaseModel):
             if isinstance(allowed, list) and value not in allowed:
                 names = [str(item) for item in allowed]
                 raise ConfigError(f"{kebab(name)} is {value!r}; allowed are {', '.join(names)}{nearest(value, names)}")
-        if self.spurious_strength != "auto" and not 0 < self.spurious_strength <= 1:
-            raise ConfigError(
-                f"spurious-strength is {self.spurious_strength}; give a share above 0 and up to 1, or auto"
-            )
-        if self.upsample != "auto" and self.upsample < 1:
-            raise ConfigError(f"upsample is {self.upsample}; give a whole number from 1, or auto")
-        if self.server_learning_rate != "auto" and self.server_learning_rate <= 0:
-            raise ConfigError(f"server-learning-rate is {self.server_learning_rate}; give a number above 0, or auto")
-        if self.aggregator in AUTO_SERVER_RATE and self.averaging == "ema":
-            raise ConfigError(
-                f"aggregator {self.aggregator} leaves the mean of the machines' weights, so their averages are none of "
-                "its model; set averaging to none"
-            )
-        if self.proximal_mu > 0 and self.aggregator != "fedprox":
-            raise ConfigError(
-                f"proximal-mu is {self.proximal_mu} but aggregator is {self.aggregator}; "
-                "set aggregator to fedprox, or proximal-mu to 0"
-            )
-        if self.engine == "in-process" and self.workers > 1 and self.threads > 1:
-            raise ConfigError(
-                f"workers is {self.workers} and threads is {self.threads}: torch's threads hang in forked workers; "
-                "set one of them to 1, or use engine = flower"
-            )
-        if self.min_machines > 1 and self.min_machines != int(self.min_machines):
-            raise ConfigError(
-                f"min-machines is {self.min_machines}; give a share up to 1, or a whole number of machines"
-            )
+        if (text := bad_value(self) or contradiction(self)) is not None:
+            raise ConfigError(text)
         return self
 
     @classmethod
@@ -213,6 +246,10 @@ class RunConfig(BaseModel):
             update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
         if self.server_learning_rate == "auto":
             update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
+        if self.robust_rounds == "auto":
+            update["robust_rounds"] = AUTO_ROUNDS[self.robust]
+        if self.fraction_train == "auto":
+            update["fraction_train"] = min(1.0, AUTO_MACHINES_A_ROUND / self.machines)
         return self.model_copy(update=update)
 
     def flat(self) -> dict[str, str | int | float | bool]:

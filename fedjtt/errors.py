@@ -8,6 +8,7 @@
     │   └── DataError              a dataset: missing, damaged, or of the wrong shape
     └── RunError                   exit code 1: the run itself went wrong
         ├── DivergedError          a loss or a weight is not finite
+        ├── ForgottenError         a machine restarted and must be told again what it knew
         └── EngineError            a machine, a worker or Flower's runtime failed
 """
 
@@ -43,13 +44,17 @@ class DivergedError(RunError):
     """A loss or a weight became NaN or infinite."""
 
 
+class ForgottenError(RunError):
+    """A machine has lost what an earlier message left in its memory; the server sends that message again."""
+
+
 class EngineError(RunError):
     """A machine, a worker process or Flower's runtime failed."""
 
 
 def error_of(kind: str, text: str) -> FedJTTError:
     """Return the error that another process told of by the name of its class; an unknown name is an EngineError."""
-    kinds = {error.__name__: error for error in (ConfigError, DataError, DivergedError)}
+    kinds = {error.__name__: error for error in (ConfigError, DataError, DivergedError, ForgottenError)}
     return kinds.get(kind, EngineError)(text)
 
 

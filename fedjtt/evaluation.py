@@ -15,15 +15,17 @@ EVALUATION_BATCH = 500
 
 
 @torch.no_grad()
-def predict(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
-    """Return the predicted labels, int64 ``[len(rows)]``, in evaluation mode."""
+def outputs_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return the logits, float32 ``[len(rows), num_labels]``, in evaluation mode."""
     model.module.eval()
     device = model.vector.device
-    parts = [
-        model.module(gather(dataset.x, part).to(device)).argmax(dim=1).cpu()
-        for part in torch.split(rows, EVALUATION_BATCH)
-    ]
-    return torch.cat(parts) if parts else rows.new_zeros(0)
+    parts = [model.module(gather(dataset.x, part).to(device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
+    return torch.cat(parts) if parts else torch.zeros(0, dataset.num_labels)
+
+
+def predict(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return the predicted labels, int64 ``[len(rows)]``, in evaluation mode."""
+    return outputs_of(model, dataset, rows).argmax(dim=1)
 
 
 @dataclass(frozen=True)

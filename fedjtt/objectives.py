@@ -1,7 +1,13 @@
 """What a step minimises: free functions of logits, labels and weights."""
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+GCE_Q = 0.7
 
 
 def mean_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -9,6 +15,19 @@ def mean_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return functional.cross_entropy(logits, label)
 
 
+def generalized_cross_entropy(logits: Tensor, label: Tensor, q: float = GCE_Q) -> Tensor:
+    """Return the mean of ``(1 - p_y^q) / q`` (Zhang and Sabuncu 2018): a scalar.
+
+    Small q is cross-entropy, q = 1 the mean absolute error. What the model finds hard pulls less than under
+    cross-entropy, so training leans on whatever is easy: the shortcut (LfF, Nam et al. 2020, q = .7).
+    """
+    log_p = functional.log_softmax(logits, dim=1).gather(1, label.unsqueeze(1)).squeeze(1)
+    return ((1 - torch.exp(q * log_p)) / q).mean()
+
+
 def proximal_gradient(vector: Tensor, anchor: Tensor, mu: float) -> Tensor:
     """Return the gradient of ``mu / 2 * |vector - anchor|^2``, FedProx's pull (Li et al. 2020)."""
     return mu * (vector - anchor)
+
+
+OBJECTIVES: dict[str, Objective] = {"cross-entropy": mean_cross_entropy, "gce": generalized_cross_entropy}

@@ -11,7 +11,7 @@ from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
 from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
-from fedjtt.objectives import mean_cross_entropy, proximal_gradient
+from fedjtt.objectives import OBJECTIVES, proximal_gradient
 
 EMA_DECAY = 0.999
 
@@ -25,9 +25,15 @@ class TrainSettings:
     learning_rate : float
         The peak, where the schedule has one.
     schedule : str
-        ``constant``, ``one-cycle`` or ``cosine``.
+        ``constant``, ``one-cycle``, ``cosine`` or ``warm-up``.
     averaging : str
         ``none`` or ``ema``.
+    clip_norm : float
+        The loss's gradient is shortened to this length where it is longer; 0: never.
+    objective : str
+        ``cross-entropy`` or ``gce``.
+    warm_up : float
+        Share of the stage's steps over which the schedule ``warm-up`` climbs.
     """
 
     learning_rate: float
@@ -36,6 +42,9 @@ class TrainSettings:
     schedule: str = "constant"
     averaging: str = "none"
     proximal_mu: float = 0.0
+    clip_norm: float = 0.0
+    objective: str = "cross-entropy"
+    warm_up: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,15 @@ class TrainOutcome:
     seconds: float
 
 
-def learning_rate_at(step: int, total: int, peak: float, schedule: str) -> float:
+def learning_rate_at(step: int, total: int, peak: float, schedule: str, warm_up: float = 0.0) -> float:
     """Return the learning rate of a step of the whole stage, counted from 0.
 
     ``one-cycle`` (Smith and Topin 2019) climbs for 30 % of the steps from peak/25 and falls to peak/250,000, both
-    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0.
+    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0; ``warm-up`` climbs
+    in a line over a share of the steps and stays.
     """
+    if schedule == "warm-up":
+        return peak * min(1.0, (step + 1) / max(1.0, warm_up * total))
     if schedule == "constant":
         return peak
     if schedule == "cosine":
@@ -85,6 +97,13 @@ def ema_decay_at(step: int) -> float:
     Warmed up, so that the average forgets the initial weights: (1 + t) / (10 + t), at most .999.
     """
     return min(EMA_DECAY, (1 + step) / (10 + step))
+
+
+def shorten(gradient: Tensor, length: float) -> None:
+    """Scale a gradient in place so that it is no longer than `length` (Pascanu et al. 2013)."""
+    norm = float(gradient.norm())
+    if norm > length:
+        gradient.mul_(length / norm)
 
 
 class MomentumSGD:
@@ -135,21 +154,24 @@ def train(
     optimiser = MomentumSGD(model.vector, settings.momentum, settings.weight_decay)
     anchor = model.vector.clone() if settings.proximal_mu else None
     running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+    objective = OBJECTIVES[settings.objective]
     loss_sum = 0.0
     model.module.train()
     for offset, rows in enumerate(batches):
         step = span.first + offset
         model.gradient.zero_()
         x, label = gather(dataset.x, rows).to(device), dataset.label[rows].to(device)
-        loss = mean_cross_entropy(model.module(x), label)
+        loss = objective(model.module(x), label)
         loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
         loss_sum += value
+        if settings.clip_norm:
+            shorten(model.gradient, settings.clip_norm)
         if anchor is not None:
             model.gradient += proximal_gradient(model.vector, anchor, settings.proximal_mu)
-        rate = learning_rate_at(step, span.total, settings.learning_rate, settings.schedule)
+        rate = learning_rate_at(step, span.total, settings.learning_rate, settings.schedule, settings.warm_up)
         optimiser.step(model.gradient, rate)
         if running is not None:
             running.lerp_(model.vector, 1 - ema_decay_at(step))

@@ -1,6 +1,7 @@
 """Flower's aggregation rules as the rule that joins the machines' weights in a round."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.exception import AggregationError
@@ -18,7 +19,7 @@ from flwr.serverapp.strategy import (
     MultiKrum,
 )  # fmt: skip
 
-from fedjtt.config import RunConfig
+from fedjtt.config import AUTO_SERVER_RATE, RunConfig
 from fedjtt.errors import EngineError
 from fedjtt.methods.base import Array
 from fedjtt.records import from_array_record, to_array_record
@@ -27,36 +28,51 @@ WEIGHT_KEY = "num-examples"
 # Byzantine machines that Krum and Bulyan are to withstand, as a share of the machines that answer.
 MALICIOUS_SHARE = 0.2
 
-AGGREGATORS: dict[str, Callable[[RunConfig], FedAvg]] = {
-    "fedavg": lambda config: FedAvg(),  # noqa: ARG005
-    "fedprox": lambda config: FedProx(proximal_mu=config.proximal_mu),
-    "fedavgm": lambda config: FedAvgM(server_learning_rate=_rate(config), server_momentum=0.9),
-    "fedadagrad": lambda config: FedAdagrad(eta=_rate(config)),
-    "fedadam": lambda config: FedAdam(eta=_rate(config)),
-    "fedyogi": lambda config: FedYogi(eta=_rate(config)),
-    "fedmedian": lambda config: FedMedian(),  # noqa: ARG005
-    "fedtrimmedavg": lambda config: FedTrimmedAvg(beta=MALICIOUS_SHARE),  # noqa: ARG005
-    "krum": lambda config: Krum(num_malicious_nodes=_malicious(config)),
-    "multikrum": lambda config: MultiKrum(num_malicious_nodes=_malicious(config)),
-    "bulyan": lambda config: Bulyan(num_malicious_nodes=_malicious(config)),
+
+@dataclass(frozen=True)
+class _Terms:
+    """What the rules ask for: the server's learning rate, machines that may be malicious, FedProx's pull."""
+
+    rate: float
+    malicious: int
+    proximal_mu: float
+
+
+AGGREGATORS: dict[str, Callable[[_Terms], FedAvg]] = {
+    "fedavg": lambda terms: FedAvg(),  # noqa: ARG005
+    "fedprox": lambda terms: FedProx(proximal_mu=terms.proximal_mu),
+    "fedavgm": lambda terms: FedAvgM(server_learning_rate=terms.rate, server_momentum=0.9),
+    "fedadagrad": lambda terms: FedAdagrad(eta=terms.rate),
+    "fedadam": lambda terms: FedAdam(eta=terms.rate),
+    "fedyogi": lambda terms: FedYogi(eta=terms.rate),
+    "fedmedian": lambda terms: FedMedian(),  # noqa: ARG005
+    "fedtrimmedavg": lambda terms: FedTrimmedAvg(beta=MALICIOUS_SHARE),  # noqa: ARG005
+    "krum": lambda terms: Krum(num_malicious_nodes=terms.malicious),
+    "multikrum": lambda terms: MultiKrum(num_malicious_nodes=terms.malicious),
+    "fednova": lambda terms: FedAvg(),  # noqa: ARG005 (of updates that methods/fit.py has normalised)
+    "bulyan": lambda terms: Bulyan(num_malicious_nodes=terms.malicious),
 }
 
 
-def _rate(config: RunConfig) -> float:
-    return float(config.server_learning_rate)
+def robust_aggregator(config: RunConfig) -> "Aggregator":
+    """Return the rule of the robust stage."""
+    machines = 1 if config.robust == "central" else config.machines * float(config.fraction_train)
+    terms = _Terms(float(config.server_learning_rate), int(MALICIOUS_SHARE * machines), config.proximal_mu)
+    return Aggregator(config.aggregator, terms)
 
 
-def _malicious(config: RunConfig) -> int:
-    machines = 1 if config.robust == "central" else config.machines
-    return int(MALICIOUS_SHARE * machines * config.fraction_train)
+def identify_aggregator(config: RunConfig) -> "Aggregator":
+    """Return the rule of the federated identification, with Flower's own learning rate."""
+    name, machines = config.identify_aggregator, config.machines * float(config.fraction_train)
+    return Aggregator(name, _Terms(AUTO_SERVER_RATE.get(name, 1.0), int(MALICIOUS_SHARE * machines), 0.0))
 
 
 class Aggregator:
     """A Flower rule fed with vectors: state such as Adam's moments lives in the rule, from round to round."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._rule = AGGREGATORS[config.aggregator](config)
-        self.name = config.aggregator
+    def __init__(self, name: str, terms: _Terms) -> None:
+        self._rule = AGGREGATORS[name](terms)
+        self.name = name
 
     def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:
         """Return the joined weights.

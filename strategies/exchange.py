@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedjtt.errors import EngineError, FedJTTError
+from fedjtt.errors import EngineError, FedJTTError, ForgottenError
 from fedjtt.records import FAILURE, METRICS, PARTITION_ID, count_bytes, failure_of
 
 # Flower's reply error codes, in words (flwr.app.error.ErrorCode).
@@ -110,7 +110,9 @@ def accept(replies: Iterable[Message], asked: int, min_machines: float, where: s
                 )
             text = ERROR_TEXTS.get(reply.error.code, f"failed with code {reply.error.code}")
             problems.append(f"node {reply.metadata.src_node_id} {text}: {_last_line(reply.error.reason)}")
-        elif (failure := failure_of(reply.content)) is not None:
+        elif isinstance(failure := failure_of(reply.content), ForgottenError):
+            problems.append(f"machine {_failed_partition(reply)}: {failure}")
+        elif failure is not None:
             failures[_failed_partition(reply)] = failure
         else:
             good.append(reply)

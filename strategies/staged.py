@@ -1,6 +1,6 @@
 """The Flower strategy that runs a method's stages over a Grid: the same for every method, engine and host."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from logging import INFO
 from typing import Any, Protocol
 
@@ -11,12 +11,16 @@ from flwr.serverapp.strategy import Result, Strategy
 
 from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
+from fedjtt.errors import ForgottenError
 from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
 from fedjtt.methods.registry import CATEGORIES, METHODS
 from fedjtt.records import ACTION, ARRAYS, CONFIG, PARTITION_ID, failure_of, from_records, to_array_record
 from fedjtt.seeding import numpy_generator
-from strategies.aggregators import Aggregator
+from strategies.aggregators import identify_aggregator, robust_aggregator
 from strategies.exchange import Traffic, accept, stage_of, total_bytes, wait_for_nodes
+
+Requests = Payload | Mapping[int, Payload]
+"""One request for all machines, or one for each by its partition id."""
 
 
 class Observer(Protocol):
@@ -62,7 +66,8 @@ class StagedStrategy(Strategy):
         self._server_grid = server_grid
         self._machines_grid: Grid | None = None
         self._observer = observer
-        self._aggregator = Aggregator(config)
+        self._aggregators = {"robust": robust_aggregator(config)}
+        self._kept: tuple[str, Requests] | None = None
         self._current: Array | None = None
         self._node_of: dict[int, int] = {}
 
@@ -71,7 +76,7 @@ class StagedStrategy(Strategy):
     def summary(self) -> None:
         """Log the settings."""
         log(INFO, "\t├──> fedjtt: %s, robust training %s", self.config.method, self.config.robust)
-        self._aggregator.summary()
+        self._aggregators["robust"].summary()
 
     def start(  # type: ignore[override]  # the stages bring their own settings: there are no configs to pass
         self, grid: Grid, initial_arrays: ArrayRecord | None = None, num_rounds: int | None = None
@@ -107,7 +112,7 @@ class StagedStrategy(Strategy):
         """Return a round's messages to the machines that take part: all, or a share drawn by seed."""
         action = str(config[ACTION])
         nodes = self._nodes(grid)
-        if action == "fit" and grid is self._machines_grid:
+        if action in ("fit", "learn") and grid is self._machines_grid:
             nodes = self._drawn(nodes, server_round)
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         kind = f"{CATEGORIES[action]}.{action}"
@@ -145,24 +150,31 @@ class StagedStrategy(Strategy):
         self._machines_grid = grid
         return METHODS[self.config.method].coordinate(self)
 
-    def ask(self, place: Place, action: str, request: Payload, server_round: int = 0) -> list[Payload]:
+    def ask(self, place: Place, action: str, request: Requests, server_round: int = 0) -> list[Payload]:
         """Send a request to a place's machines and return the good replies, ordered by partition id."""
-        grid = self._grid(place)
-        arrays = to_array_record(request.arrays)
-        config = ConfigRecord({**request.numbers, ACTION: action})
-        configure = self.configure_evaluate if CATEGORIES[action] == "evaluate" else self.configure_train
-        messages = list(configure(server_round, arrays, config, grid))
-        replies = list(grid.send_and_receive(messages))
-        if place == "machines":
-            traffic = self.traffic[stage_of(action)]
-            traffic.sent += total_bytes(messages)
-            traffic.received += total_bytes(replies)
+        messages = list(self._messages(place, action, request, server_round))
+        replies = self._exchange(place, action, messages)
+        forgetful = {reply.metadata.src_node_id for reply in replies if _has_forgotten(reply)}
+        if forgetful and self._kept is not None:
+            self._remind(forgetful)
+            anew = self._messages(place, action, request, server_round)  # Flower knows a message by its content
+            again = self._exchange(place, action, [m for m in anew if m.metadata.dst_node_id in forgetful])
+            replies = [reply for reply in replies if reply.metadata.src_node_id not in forgetful] + again
         where = f"{stage_of(action)} stage" + (f", round {server_round}" if server_round else "")
-        return self._accepted(replies, len(messages), where)
+        return self._accepted(replies, len(messages), where, place)
 
-    def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:
-        """Join the machines' weights by the run's aggregator."""
-        self._current = self._aggregator.combine(server_round, current, updates)
+    def keep(self, action: str, request: Requests) -> None:
+        """Remember what a machine that has forgotten is asked again."""
+        self._kept = action, request
+
+    def combine(
+        self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]], stage: str = "robust"
+    ) -> Array:
+        """Join the machines' weights by the stage's aggregator, whose state starts afresh in a first round."""
+        if server_round == 1 or stage not in self._aggregators:
+            made = robust_aggregator if stage == "robust" else identify_aggregator
+            self._aggregators[stage] = made(self.config)
+        self._current = self._aggregators[stage].combine(server_round, current, updates)
         return self._current
 
     def note(self, text: str) -> None:
@@ -178,6 +190,35 @@ class StagedStrategy(Strategy):
 
     # --- how ---
 
+    def _messages(self, place: Place, action: str, request: Requests, server_round: int) -> Iterable[Message]:
+        grid = self._grid(place)
+        configure = self.configure_evaluate if CATEGORIES[action] == "evaluate" else self.configure_train
+        if isinstance(request, Payload):
+            return configure(server_round, *_records(action, request), grid)
+        kind = f"{CATEGORIES[action]}.{action}"
+        return [
+            Message(RecordDict(dict(zip((ARRAYS, CONFIG), _records(action, own), strict=True))), node, kind)
+            for partition_id, own in sorted(request.items())
+            if (node := self._node_of.get(partition_id)) is not None
+        ]
+
+    def _exchange(self, place: Place, action: str, messages: list[Message]) -> list[Message]:
+        replies = list(self._grid(place).send_and_receive(messages))
+        if place == "machines":
+            traffic = self.traffic[stage_of(action)]
+            traffic.sent += total_bytes(messages)
+            traffic.received += total_bytes(replies)
+        return replies
+
+    def _remind(self, nodes: Set[int]) -> None:
+        """Ask machines that restarted what they knew before; what they then find is what they had found."""
+        if self._kept is None:
+            return
+        action, request = self._kept
+        asked = [m for m in self._messages("machines", action, request, 0) if m.metadata.dst_node_id in nodes]
+        if asked:  # a machine that did not answer then has nothing to be reminded of
+            self._accepted(self._exchange("machines", action, asked), len(asked), f"{stage_of(action)} stage, again")
+
     def _grid(self, place: Place) -> Grid:
         if place == "server":
             return self._server_grid
@@ -192,23 +233,33 @@ class StagedStrategy(Strategy):
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""
-        share = max(1, round(self.config.fraction_train * len(nodes)))
+        share = max(1, round(float(self.config.fraction_train) * len(nodes)))
         if share >= len(nodes):
             return nodes
         partitions = sorted(self._node_of)
         drawn = numpy_generator(self.config.seed, "sample-machines", server_round).permutation(partitions)[:share]
         return [self._node_of[int(partition_id)] for partition_id in sorted(drawn)]
 
-    def _accepted(self, replies: list[Message], asked: int | None, where: str) -> list[Payload]:
+    def _accepted(
+        self, replies: list[Message], asked: int | None, where: str, place: Place = "machines"
+    ) -> list[Payload]:
         count = len(replies) if asked is None else asked
         good, problems = accept(replies, count, self.config.min_machines, where)
         if problems:
             self.note(f"{where}: {len(good)} of {count} machines counted; {'; '.join(problems)}")
         payloads = [from_records(message.content) for message in good]
         for message, payload in zip(good, payloads, strict=True):
-            if count > 1 or self.config.machines == 1:
+            if place == "machines":
                 self._node_of[payload.integer(PARTITION_ID)] = message.metadata.src_node_id
         return payloads
+
+
+def _records(action: str, request: Payload) -> tuple[ArrayRecord, ConfigRecord]:
+    return to_array_record(request.arrays), ConfigRecord({**request.numbers, ACTION: action})
+
+
+def _has_forgotten(reply: Message) -> bool:
+    return reply.has_content() and isinstance(failure_of(reply.content), ForgottenError)
 
 
 def _compare_sizes(grid: Grid, node: int) -> None:

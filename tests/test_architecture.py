@@ -13,7 +13,15 @@ FILES = sorted(path for package in PACKAGES for path in (REPO / package).rglob("
 
 # The arrows: a module may import from its own layer and those above it in this list, never from one below.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("fedjtt.errors", "fedjtt.seeding", "fedjtt.config", "fedjtt.cache", "fedjtt.tracking", "fedjtt.workers"),
+    (
+        "fedjtt.errors",
+        "fedjtt.seeding",
+        "fedjtt.rules",
+        "fedjtt.config",
+        "fedjtt.cache",
+        "fedjtt.tracking",
+        "fedjtt.workers",
+    ),
     ("fedjtt.data", "fedjtt.models", "fedjtt.objectives"),
     ("fedjtt.evaluation",),
     ("fedjtt.training", "fedjtt.inference"),
@@ -194,6 +202,7 @@ def test_tests_mirror_the_sources() -> None:
     """Every module with code of its own has tests at the same place, or is named here with those that cover it."""
     elsewhere = {
         "fedjtt.server_app": "tests/test_equivalence.py, tests/test_flower_engine.py",
+        "fedjtt.rules": "tests/test_config.py",
         "fedjtt.data.options": "tests/data/test_sources.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.base": "tests/test_records.py, tests/methods",

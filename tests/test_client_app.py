@@ -9,12 +9,13 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.errors import DataError, DivergedError
+from fedjtt.inference.error_set import unpack_mask
 from fedjtt.methods import identify_local
 from fedjtt.methods.registry import CATEGORIES, action_for
 from fedjtt.provide import Provider, provide_parts, spread
 from fedjtt.records import ACTION, ARRAYS, CONFIG, failure_of, from_records, read_memo, to_array_record
 from fedjtt.simulation import InProcessGrid
-from tests.tiny import tiny_config, tiny_splits
+from tests.tiny import node_of, tiny_config, tiny_splits
 
 
 def provider(config: RunConfig) -> Provider:
@@ -27,12 +28,16 @@ def context(config: RunConfig, number: int = 0) -> Context:
     return Context(run_id=1, node_id=9, node_config=node, state=RecordDict(), run_config=run)  # type: ignore[arg-type]
 
 
-def message(action: str, numbers: dict[str, Any] | None = None) -> Message:
+def message(action: str, numbers: dict[str, Any] | None = None, arrays: dict[str, Any] | None = None) -> Message:
     InProcessGrid(make_client_app(), RunConfig(), 1)  # gives this process an identity
-    content = RecordDict({ARRAYS: to_array_record({}), CONFIG: ConfigRecord({**(numbers or {}), ACTION: action})})
+    told = ConfigRecord({**(numbers or {}), ACTION: action})
+    content = RecordDict({ARRAYS: to_array_record(arrays or {}), CONFIG: told})
     made = Message(content, 9, f"{CATEGORIES[action]}.{action}")
     made.metadata.__dict__["_message_id"] = "1"
     return made
+
+
+TOTAL = {"examples": 60}
 
 
 def test_every_action_has_a_category() -> None:
@@ -99,20 +104,20 @@ def test_the_error_set_is_kept_between_messages_and_can_be_lost(monkeypatch: pyt
     trainings: list[int] = []
     original = identify_local._train_and_split
 
-    def counting(node: Any, steps: int) -> Any:
+    def counting(node: Any, schedule: Any) -> Any:
         trainings.append(node.partition_id)
-        return original(node, steps)
+        return original(node, schedule)
 
     monkeypatch.setattr(identify_local, "_train_and_split", counting)
     config = tiny_config()
     app, kept = make_client_app(provider(config)), context(config)
-    first = from_records(app(message("identify"), kept).content)
+    first = from_records(app(message("identify", TOTAL), kept).content)
     memo = read_memo(kept)
     assert set(memo) == {"error-mask", "error-about"}
-    again = from_records(app(message("identify"), kept).content)
+    again = from_records(app(message("identify", TOTAL), kept).content)
     assert trainings == [0]
     fresh = context(config)
-    lost = from_records(app(message("identify"), fresh).content)
+    lost = from_records(app(message("identify", TOTAL), fresh).content)
     assert trainings == [0, 0]
     for other in (again, lost):
         np.testing.assert_array_equal(first.arrays["error-ids"], other.arrays["error-ids"])
@@ -122,6 +127,22 @@ def test_the_error_set_is_kept_between_messages_and_can_be_lost(monkeypatch: pyt
 def test_only_central_training_learns_ids() -> None:
     """What may leave a machine: under federated no array but model updates, no id."""
     config = tiny_config(robust="federated")
-    answer = from_records(make_client_app(provider(config))(message("identify"), context(config)).content)
+    answer = from_records(make_client_app(provider(config))(message("identify", TOTAL), context(config)).content)
     assert dict(answer.arrays) == {}
-    assert set(answer.numbers) == {"examples", "errors", "steps", "seconds", "partition-id"}
+    assert set(answer.numbers) == {"examples", "errors", "steps", "seconds", "tries", "useless", "partition-id"}
+
+
+def test_what_is_found_anew_is_kept_in_place_of_what_was_found_before() -> None:
+    """A machine judges its data several times; the last judgement is its error set, whatever it remembered."""
+    config = tiny_config(identify="federated", robust="federated")
+    app, kept = make_client_app(provider(config)), context(config)
+    rows = spread(tiny_splits(), config)[0].train.rows
+    start = node_of(config, tiny_splits().train, rows).initial_model().vector.numpy().copy()
+    numbers = {**TOTAL, "steps": 0, "tries": 1}
+    errors, masks = [], []
+    for weights in (start, -start):
+        asked = message("judge", numbers, {"models": weights[None]})
+        errors.append(from_records(app(asked, kept).content).integer("errors"))
+        masks.append(read_memo(kept)["error-mask"])
+        assert int(unpack_mask(masks[-1], len(rows)).sum()) == errors[-1]
+    assert masks[0].tolist() != masks[1].tolist()

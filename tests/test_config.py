@@ -15,15 +15,29 @@ from fedjtt.methods.registry import METHODS
 from fedjtt.models import MODELS
 from strategies.aggregators import AGGREGATORS
 
+
+def another(key: str, *values: Any) -> Any:
+    """The first value that is not the key's default."""
+    default = RunConfig.model_fields[key.replace("-", "_")].default
+    return next(value for value in values if value != default)
+
+
 # Another valid value for every key, so that a key that is forgotten here fails below.
 OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
-    "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": "local", "identify-epochs": 11,
-    "identify-batch-size": 9, "identify-learning-rate": 0.02, "identify-weight-decay": 0.04,
-    "identify-schedule": "same-updates", "upsample": 7, "upsample-fraction": 2.5, "upsample-convention": "extra",
-    "robust-epochs": 7, "robust-rounds": 7, "robust-schedule": "same-updates", "batch-size": 17, "learning-rate": 0.04,
-    "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004,
+    "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
+    "identify-epochs": 11, "identify-rounds": 11, "identify-min-steps": 7, "identify-batch-size": 9,
+    "identify-learning-rate": 0.02, "identify-warm-up": 0.2, "identify-weight-decay": 0.04, "identify-clip-norm": 0.7,
+    "identify-schedule": another("identify-schedule", "same-updates", "scaled"),
+    "identify-objective": another("identify-objective", "gce", "cross-entropy"),
+    "identify-split": another("identify-split", "clusters", "eiil"),
+    "identify-stop": another("identify-stop", "stable", "last"),
+    "identify-guard": another("identify-guard", False, True), "identify-aggregator": "fedmedian", "peers": 7,
+    "peer-vote": another("peer-vote", "mean-loss", "majority"), "upsample": 7, "upsample-fraction": 2.5,
+    "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
+    "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
+    "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
@@ -61,6 +75,21 @@ def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: 
     assert (config.spurious_strength, config.difficulty) == (strength, difficulty)
     spoken = RunConfig.parse({"dataset": dataset, "spurious-strength": strength, "difficulty": difficulty})
     assert spoken.run_id == config.run_id
+
+
+@pytest.mark.parametrize(("robust", "rounds"), [("central", 10), ("federated", 50)])
+def test_auto_rounds_are_more_where_machines_average(robust: str, rounds: int) -> None:
+    assert schema.AUTO_ROUNDS[robust] == rounds
+    assert RunConfig.parse({"robust": robust, "robust-rounds": "auto"}).robust_rounds == rounds
+    assert RunConfig.parse({"robust": robust, "robust-rounds": "3"}).robust_rounds == 3
+
+
+@pytest.mark.parametrize(("machines", "share"), [(1, 1.0), (10, 1.0), (20, 0.5), (100, 0.1)])
+def test_auto_takes_ten_machines_a_round(machines: int, share: float) -> None:
+    assert schema.AUTO_MACHINES_A_ROUND == 10
+    config = RunConfig.parse({"machines": machines, "fraction-train": "auto"})
+    assert config.fraction_train == pytest.approx(share)
+    assert RunConfig.parse({"machines": machines, "fraction-train": ".25"}).fraction_train == 0.25
 
 
 def test_every_default_is_valid_alone_and_together() -> None:
@@ -103,7 +132,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(key: str, near: str | N
     [
         ("dataset", "digit", "digits"), ("method", "jt", "jtt"), ("engine", "flwr", "flower"),
         ("aggregator", "fedavgg", "fedavg"), ("partition", "idd", "iid"), ("model", "lennet", "lenet"),
-        ("selection", "lst", "last"), ("robust", "centrl", "central"),
+        ("selection", "lst", "last"), ("robust", "centrl", "central"), ("identify", "peer", "peers"),
+        ("identify-split", "eil", "eiil"), ("identify-stop", "val-group", "val-groups"),
+        ("peer-vote", "major", "majority"), ("identify-objective", "gc", "gce"),
+        ("identify-schedule", "scale", "scaled"), ("identify-aggregator", "fedmedia", "fedmedian"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: str, near: str) -> None:
@@ -121,17 +153,25 @@ BAD: dict[str, list[Any]] = {
     "identify-batch-size": [0],
     "identify-learning-rate": [0, -1, math.inf, math.nan],
     "identify-weight-decay": [-1],
+    "identify-rounds": [0, 1.5],
+    "identify-min-steps": [-1, 0.5],
+    "identify-warm-up": [-0.1, 1.1, math.nan],
+    "identify-clip-norm": [-1, math.inf],
+    "identify-guard": ["perhaps", 2],
+    "peers": [0, 1.5],
     "upsample": [0, -3, 1.5, "much"],
-    "upsample-fraction": [0, -1, math.inf],
-    "robust-epochs": [0],
-    "robust-rounds": [0],
+    "upsample-fraction": [0, -1, math.inf, "balanced"],
+    "robust-epochs": [0, -0.5, math.nan],
+    "robust-rounds": [0, -1, 1.5, "many"],
+    "robust-min-steps": [-1],
+    "clip-norm": [-1],
     "batch-size": [0],
     "learning-rate": [0],
     "momentum": [-0.1, 1],
     "weight-decay": [-1, math.nan],
     "server-learning-rate": [0],
     "proximal-mu": [-1],
-    "fraction-train": [0, 1.1],
+    "fraction-train": [0, 1.1, math.nan, "half"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],
     "seed": [-1, 0.5, "a"],
     "threads": [0],
@@ -154,6 +194,65 @@ def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
     assert RunConfig.parse({"proximal-mu": 0.1, "aggregator": "fedprox"}).proximal_mu == 0.1
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    (
+        {"upsample-fraction": "validated", "selection": "last"},
+        "upsample-fraction is validated, but selection is last; set selection to one of the val- rules",
+        {"selection": "val-average"},
+    ),
+    *(
+        (
+            {"identify-stop": "val-groups", "identify": identify},
+            f"identify-stop is val-groups, but identify is {identify}: the server, which has the validation groups, "
+            "does not see the machines' own models; set identify-stop to stable, or identify to federated",
+            repair,
+        )
+        for identify, repair in (("local", {"identify-stop": "last"}), ("peers", {"identify": "federated"}))
+    ),
+    *(
+        (
+            {"aggregator": rule, "averaging": "ema"},
+            f"aggregator {rule} leaves the mean of the machines' weights, so their averages are none of its model; set "
+            "averaging to none",
+            {"averaging": "none"},
+        )
+        for rule in ("fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova")
+    ),
+    (
+        {"proximal-mu": 0.1, "aggregator": "fedmedian"},
+        "proximal-mu is 0.1 but aggregator is fedmedian; set aggregator to fedprox, or proximal-mu to 0",
+        {"aggregator": "fedprox"},
+    ),
+    (
+        {"engine": "in-process", "workers": 2, "threads": 3},
+        "workers is 2 and threads is 3: torch's threads hang in forked workers; set one of them to 1, or use engine = "
+        "flower",
+        {"engine": "flower"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "line", "repair"), CONTRADICTIONS, ids=str)
+def test_a_contradiction_is_one_line_whose_advice_helps(
+    values: dict[str, Any], line: str, repair: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RunConfig.parse(values)
+    assert str(caught.value) == line
+    assert RunConfig.parse({**values, **repair}).flat().items() >= {**values, **repair}.items()
+
+
+def test_fednova_is_no_rule_of_identification() -> None:
+    with pytest.raises(ConfigError, match=r"identify-aggregator is 'fednova'; allowed are fedavg, .*bulyan"):
+        RunConfig.parse({"identify-aggregator": "fednova"})
+
+
+@pytest.mark.parametrize("value", [0.8, "0.8", "balance", "validated"])
+def test_an_upsample_fraction_is_a_number_or_a_word(value: Any) -> None:
+    config = RunConfig.parse({"upsample-fraction": value, "selection": "val-average"})
+    assert config.upsample_fraction == (0.8 if value == "0.8" else value)
 
 
 @pytest.mark.parametrize("value", [0.2, 1, 1.0, 3, 3.0])
@@ -180,8 +279,7 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
     fixed = {"spurious-strength": 0.9, "difficulty": "large"}
     changed = {}
     for key, value in OTHER.items():
-        if key != "identify":  # local is the only one so far
-            changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
+        changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]
     assert len(set(different)) == len(different)

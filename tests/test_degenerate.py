@@ -10,7 +10,7 @@ import fedjtt
 from fedjtt.data.grouped import Splits
 from fedjtt.errors import ConfigError, DivergedError
 from fedjtt.methods import identify_local
-from tests.tiny import grouped, tiny_config, tiny_splits
+from tests.tiny import a_try, grouped, tiny_config, tiny_splits
 
 BOTH = pytest.mark.parametrize("robust", ["central", "federated"])
 
@@ -24,8 +24,8 @@ def sound(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
-    def answer(node: Any, steps: int) -> Any:  # noqa: ARG001
-        return torch.full((len(node.data.train),), wrong), 0.0
+    def answer(node: Any, schedule: Any) -> Any:  # noqa: ARG001
+        return a_try(torch.full((len(node.data.train),), wrong))
 
     monkeypatch.setattr(identify_local, "_train_and_split", answer)
 

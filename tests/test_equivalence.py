@@ -1,6 +1,7 @@
 """What must be the same computation: one machine and central, any order, any number of workers, any place."""
 
 import hashlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,9 @@ from fedjtt.methods import fit, identify_local
 from fedjtt.provide import provide_parts, splits_of, spread
 from fedjtt.simulation import InProcessGrid
 from tests.tiny import grouped, node_of, run_on, tiny_config, tiny_splits
+
+# So much that machines' models, alone and together, differ from each other and from those that know nothing.
+LEARNED: dict[str, Any] = {"identify_learning_rate": 0.05, "identify_epochs": 3}
 
 
 def digest(config: RunConfig, **more: Any) -> str:
@@ -72,18 +76,26 @@ class Shuffled(InProcessGrid):
         return [replies[i] for i in chance.permutation(len(replies))]
 
 
+IDENTIFY = pytest.mark.parametrize("identify", ["local", "federated", "peers"])
+
+
+@IDENTIFY
 @pytest.mark.parametrize("robust", ["central", "federated"])
 @pytest.mark.parametrize("start", [0, 100])
-def test_the_order_of_machines_does_not_matter(robust: str, start: int) -> None:
-    splits, config = tiny_splits(), tiny_config(machines=7, robust=robust, evaluation_at="machines", batch_size=4)
+def test_the_order_of_machines_does_not_matter(robust: str, start: int, identify: str) -> None:
+    splits = tiny_splits()
+    config = tiny_config(
+        machines=7, robust=robust, evaluation_at="machines", batch_size=4, identify=identify, **LEARNED
+    )  # fmt: skip
     grid = Shuffled(make_client_app(provide_parts(spread(splits, config))), config, 7)
     grid.seed = start
     assert run_on(grid, config, splits).result["digest"] == digest(config)
 
 
+@IDENTIFY
 @pytest.mark.parametrize("robust", ["central", "federated"])
-def test_the_number_of_workers_does_not_matter(robust: str) -> None:
-    config = tiny_config(machines=5, robust=robust)
+def test_the_number_of_workers_does_not_matter(robust: str, identify: str) -> None:
+    config = tiny_config(machines=5, robust=robust, identify=identify, **LEARNED)
     assert len({digest(config.replace(workers=workers)) for workers in (1, 2, 3)}) == 1
 
 
@@ -177,8 +189,8 @@ def test_training_never_sees_the_attribute() -> None:
         ("0", "1"),
         (),
     )
-    for robust in ("central", "federated"):
-        config = tiny_config(robust=robust, selection="val-average")
+    for robust, identify in itertools.product(("central", "federated"), ("local", "federated", "peers")):
+        config = tiny_config(robust=robust, identify=identify, selection="val-average", **LEARNED)
         assert fedjtt.simulate(config, splits).result["digest"] == fedjtt.simulate(config, blind).result["digest"]
 
 
@@ -198,6 +210,23 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     monkeypatch.setattr(identify_local, "_train_and_split", counted("identify", identify))
     monkeypatch.setattr(fit, "train", counted("fit", train))
     return counts
+
+
+@pytest.mark.parametrize("stop", ["stable", "val-groups"])
+def test_the_number_of_workers_does_not_matter_where_machines_look_on_the_way(stop: str) -> None:
+    config = tiny_config(
+        machines=5, robust="federated", identify="federated", identify_stop=stop, identify_rounds=4, **LEARNED
+    )  # fmt: skip
+    assert len({digest(config.replace(workers=workers)) for workers in (1, 2)}) == 1
+
+
+def test_the_ways_to_identify_find_different_sets() -> None:
+    """Or the tests above would compare nothing."""
+    digests = {
+        digest(tiny_config(machines=5, robust="federated", identify=identify, **LEARNED))
+        for identify in ("local", "federated", "peers")
+    }
+    assert len(digests) == 3
 
 
 def test_a_cache_changes_no_digest_and_identifies_once(tmp_path: Any, trained: dict[str, int]) -> None:

@@ -27,16 +27,10 @@ from fedjtt.errors import DivergedError, EngineError
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.exchange import accept
+from tests import tiny
 
 REPO = Path(__file__).resolve().parents[1]
-TINY: dict[str, Any] = {
-    "machines": 3,
-    "model": "mlp",
-    "robust": "federated",
-    "identify-epochs": 1,
-    "robust-epochs": 1,
-    "robust-rounds": 2,
-}
+TINY: dict[str, Any] = {**tiny.TINY, "robust": "federated"}
 MARK = "FEDJTT_TEST_MARK"
 FLWR = str(Path(sysconfig.get_path("scripts")) / "flwr")
 
@@ -94,8 +88,10 @@ class Watching:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("mark")
-def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path) -> None:
-    config = RunConfig.parse({**TINY, "engine": "flower", "workers": 2, "out": str(tmp_path / "run")})
+@pytest.mark.parametrize("identify", ["local", "federated", "peers"])
+def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path, identify: str) -> None:
+    wanted = {**TINY, "identify": identify, "engine": "flower", "workers": 2, "out": str(tmp_path / "run")}
+    config = RunConfig.parse(wanted)
     watching, local = Watching(), Watching()
     folder = RunFolder(tmp_path / "run", config)
     result = run_on_flower(config, folder, watching)

@@ -24,15 +24,9 @@ from fedjtt.workers import WorkerPool
 from strategies import exchange
 from strategies.exchange import wait_for_nodes
 from strategies.staged import StagedStrategy
+from tests import tiny
 
-TINY: dict[str, Any] = {
-    "machines": 3,
-    "model": "mlp",
-    "robust": "federated",
-    "identify-epochs": 1,
-    "robust-epochs": 1,
-    "robust-rounds": 2,
-}
+TINY: dict[str, Any] = {**tiny.TINY, "robust": "federated"}
 
 
 def counting_app(deaths: Path | None = None, deadly: int = -1) -> ClientApp:

@@ -10,7 +10,16 @@ from torch.nn import functional
 from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel, build_model
 from fedjtt.seeding import torch_generator
-from fedjtt.training import EMA_DECAY, MomentumSGD, Span, TrainSettings, ema_decay_at, learning_rate_at, train
+from fedjtt.training import (
+    EMA_DECAY,
+    MomentumSGD,
+    Span,
+    TrainSettings,
+    ema_decay_at,
+    learning_rate_at,
+    shorten,
+    train,
+)
 from tests.tiny import grouped
 
 DATA = grouped(torch.arange(40) % 2, torch.arange(40) // 2 % 2)
@@ -191,3 +200,63 @@ def test_a_span_without_steps_changes_nothing() -> None:
     assert outcome.mean_loss == 0
     assert outcome.average is not None
     assert torch.equal(outcome.average, ours.vector)
+
+
+def test_warm_up_climbs_in_a_line_and_stays() -> None:
+    # Four tenths of ten steps: quarters of the peak.
+    rates = [learning_rate_at(step, 10, 0.8, "warm-up", 0.4) for step in range(10)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8] + [0.8] * 6)
+    assert {learning_rate_at(step, 10, 0.8, "warm-up", 0.0) for step in range(10)} == {0.8}
+    assert learning_rate_at(0, 1, 0.8, "warm-up", 1.0) == 0.8
+    assert learning_rate_at(0, 5, 0.8, "warm-up", 0.1) == 0.8  # half a step of warm-up is none
+
+
+def test_warm_up_goes_on_from_round_to_round() -> None:
+    """Two spans are two torch optimisers, one after the other, on one climb."""
+    ours = model()
+    start = ours.vector.clone()
+    settings = TrainSettings(0.1, 0.9, 0.0, "warm-up", warm_up=0.75)
+    train(ours, DATA, BATCHES[:5], settings, Span(0, 5, 12))
+    middle = ours.vector.clone()
+    train(ours, DATA, BATCHES[5:], settings, Span(5, 12, 12))
+    rates = [0.1 * min(1.0, (step + 1) / 9) for step in range(12)]
+    assert torch.equal(middle, torch_loop(start, BATCHES[:5], rates[:5], 0.9, 0.0))
+    assert torch.equal(ours.vector, torch_loop(middle, BATCHES[5:], rates[5:], 0.9, 0.0))
+
+
+@pytest.mark.parametrize(("length", "expected"), [(10.0, [3.0, 4.0]), (5.0, [3.0, 4.0]), (2.5, [1.5, 2.0])])
+def test_a_gradient_is_shortened_to_a_length(length: float, expected: list[float]) -> None:
+    gradient = torch.tensor([3.0, 4.0])  # of length 5
+    shorten(gradient, length)
+    assert gradient.tolist() == pytest.approx(expected)
+
+
+def test_a_clipped_step_is_as_long_as_it_may_be() -> None:
+    """One step without momentum and decay: the change is rate x gradient, cut to rate x length; the way is kept."""
+    changes = []
+    for clip_norm in (0.0, 1e-3, 1e3):
+        ours = model()
+        settings = TrainSettings(0.5, 0.0, 0.0, clip_norm=clip_norm)
+        train(ours, DATA, BATCHES[:1], settings, Span(0, 1, 1))
+        changes.append((ours.vector - model().vector).double())
+    plain, clipped, unclipped = changes
+    assert float(plain.norm()) > 1e-3
+    assert float(clipped.norm()) == pytest.approx(0.5e-3, rel=1e-3)
+    cosine = float(plain @ clipped / (plain.norm() * clipped.norm()))
+    assert cosine == pytest.approx(1.0, abs=1e-3)
+    assert torch.equal(plain, unclipped)
+
+
+def test_clipping_leaves_decay_and_pull_alone() -> None:
+    """The loss's gradient is cut, not what weight decay adds: with a length near 0 only the decay is left."""
+    ours = model()
+    train(ours, DATA, BATCHES[:1], TrainSettings(0.5, 0.0, 0.1, clip_norm=1e-12), Span(0, 1, 1))
+    torch.testing.assert_close(ours.vector, model().vector * (1 - 0.5 * 0.1))
+
+
+def test_the_objective_is_the_one_that_is_named() -> None:
+    first, second = model(), model()
+    train(first, DATA, BATCHES, TrainSettings(0.1, 0.0, 0.0, objective="cross-entropy"), Span(0, 12, 12))
+    outcome = train(second, DATA, BATCHES, TrainSettings(0.1, 0.0, 0.0, objective="gce"), Span(0, 12, 12))
+    assert not torch.equal(first.vector, second.vector)
+    assert 0 < outcome.mean_loss < 1 / 0.7  # (1 - p^q) / q

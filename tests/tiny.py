@@ -11,19 +11,49 @@ from fedjtt.cache import StageCache
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
-from fedjtt.methods.base import Node, NodeData, Part
+from fedjtt.methods import identify_local
+from fedjtt.methods.base import Node, NodeData, Part, Payload
 from fedjtt.provide import provide_parts, server_data, spread
+from fedjtt.records import failure_of, from_records
 from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid
 from strategies.staged import Observer, StagedStrategy
 
 REPO = Path(__file__).resolve().parents[1]
+# Everything that a tiny run's course depends on, so that no test depends on a default.
 TINY: dict[str, Any] = {
     "machines": 3,
     "model": "mlp",
+    "momentum": 0.9,
+    "identify": "local",
     "identify-epochs": 1,
+    "identify-rounds": 2,
+    "identify-min-steps": 0,
+    "identify-batch-size": 8,
+    "identify-learning-rate": 0.01,
+    "identify-warm-up": 0.0,
+    "identify-weight-decay": 0.03,
+    "identify-clip-norm": 0.0,
+    "identify-schedule": "same-epochs",
+    "identify-objective": "cross-entropy",
+    "identify-split": "misclassified",
+    "identify-stop": "last",
+    "identify-guard": False,
+    "identify-aggregator": "fedavg",
+    "peers": 2,
+    "peer-vote": "majority",
+    "upsample-fraction": 2.0,
     "robust-epochs": 1,
     "robust-rounds": 2,
+    "robust-min-steps": 0,
+    "robust-schedule": "same-epochs",
+    "batch-size": 16,
+    "learning-rate": 0.03,
+    "learning-rate-schedule": "one-cycle",
+    "averaging": "ema",
+    "weight-decay": 0.003,
+    "clip-norm": 0.0,
+    "fraction-train": 1.0,
 }
 
 
@@ -62,6 +92,11 @@ def node_of(
     return Node(number, machines, config, NodeData(part, part, part), {})
 
 
+def a_try(mask: Tensor, steps: int = 1, seconds: float = 0.0) -> Any:
+    """What a machine's own training returns, for tests that say what it finds."""
+    return identify_local._Try(mask, steps, seconds, np.zeros(1, np.float32))
+
+
 def parts_of_a_run(
     config: RunConfig,
     splits: Splits,
@@ -79,3 +114,21 @@ def parts_of_a_run(
 
 def run_on(grid: InProcessGrid, config: RunConfig, splits: Splits) -> Outcome:
     return run_method(config, grid, provide_parts([server_data(splits)]))
+
+
+def asked(grid: InProcessGrid) -> list[tuple[str, int, Payload, Payload]]:
+    """Note, as it comes, every exchange with a machine: action, machine, request and reply (empty if it failed)."""
+    seen: list[tuple[str, int, Payload, Payload]] = []
+    original = grid.send_and_receive
+
+    def noting(messages: Any, **rest: Any) -> Any:
+        listed = list(messages)
+        replies = original(listed, **rest)
+        for message, reply in zip(listed, replies, strict=True):
+            action = message.metadata.message_type.split(".")[1]
+            answer = Payload() if failure_of(reply.content) else from_records(reply.content)
+            seen.append((action, message.metadata.dst_node_id - 1, from_records(message.content), answer))
+        return replies
+
+    grid.send_and_receive = noting  # type: ignore[method-assign]
+    return seen

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "data-path": ("data_path:run", "an epoch against the same steps on one fixed batch"),
     "memory": ("memory:run", "100 machines against one"),
     "dataloader": ("dataloader:run", "the training loop against a plain DataLoader loop"),
+    "identification": ("identification:run", "ten machines' identification against the original's on one"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

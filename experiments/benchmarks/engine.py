@@ -27,8 +27,10 @@ from fedjtt.seeding import torch_generator
 CONFIG = RunConfig.parse(
     {
         "dataset": "spuco-mnist", "machines": 10, "method": "jtt", "robust": "federated",
-        "identify-epochs": 1, "identify-batch-size": 32, "identify-learning-rate": 0.03, "identify-weight-decay": 0.01,
-        "upsample": 2, "robust-epochs": 1, "robust-rounds": 3, "batch-size": 32, "learning-rate": 0.02,
+        "identify": "local", "identify-epochs": 1, "identify-min-steps": 0, "identify-batch-size": 32,
+        "identify-learning-rate": 0.03, "identify-weight-decay": 0.01, "identify-clip-norm": 0.0,
+        "identify-guard": False, "upsample": 2, "robust-schedule": "same-epochs", "robust-min-steps": 0,
+        "robust-epochs": 1, "robust-rounds": 3, "batch-size": 32, "learning-rate": 0.02,
         "learning-rate-schedule": "constant", "averaging": "none", "weight-decay": 0.01, "selection": "last",
     }
 )  # fmt: skip
@@ -58,10 +60,11 @@ class BareLoop:
         errors = [self._identify(machine) for machine in range(config.machines)]
         copies = [torch.where(wrong, int(config.upsample), 1) for wrong in errors]
         sizes = [int(c.sum()) for c in copies]
-        total = planned_steps(config, sum(sizes), config.machines)
+        total = planned_steps(config, sum(sizes))
         weights = self.start
-        for server_round in range(1, config.robust_rounds + 1):
-            first, last = ((server_round + offset) * total // config.robust_rounds for offset in (-1, 0))
+        rounds = int(config.robust_rounds)
+        for server_round in range(1, rounds + 1):
+            first, last = ((server_round + offset) * total // rounds for offset in (-1, 0))
             joined = [torch.zeros_like(w) for w in weights]
             for machine, (times, size) in enumerate(zip(copies, sizes, strict=True)):
                 chance = torch_generator(config.seed, "robust", server_round, machine)

@@ -7,15 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedjtt.data.grouped import GroupedDataset
-from fedjtt.evaluation import predict
-from fedjtt.models import FlatModel
-
-
-def misclassified(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
-    """Return bool ``[len(rows)]``: where the model, in evaluation mode, is wrong."""
-    return predict(model, dataset, rows) != dataset.label[rows]
-
 
 def upsample_factor(examples: int, errors: int, upsample: int | str, fraction: float) -> int:
     """Return how often an error example is used.

@@ -153,11 +153,21 @@ class Server(Protocol):
     def note(self, text: str) -> None:
         """Add a line to what the result says about itself."""
 
-    def ask(self, place: Place, action: str, request: Payload, server_round: int = 0) -> list[Payload]:
-        """Send a request to every machine of a place and return the good replies, ordered by partition id."""
+    def ask(
+        self, place: Place, action: str, request: Payload | Mapping[int, Payload], server_round: int = 0
+    ) -> list[Payload]:
+        """Send a request to every machine of a place and return the good replies, ordered by partition id.
 
-    def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:
-        """Join machines' weights, each with its size, by the run's aggregator."""
+        A mapping from partition ids has a request of its own for each machine, and asks no others.
+        """
+
+    def keep(self, action: str, request: Payload | Mapping[int, Payload]) -> None:
+        """Remember what a machine that raises ForgottenError is asked again, before its present request is repeated."""
+
+    def combine(
+        self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]], stage: str = "robust"
+    ) -> Array:
+        """Join machines' weights, each with its size, by the stage's aggregator."""
 
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Tell whoever watches that a round has ended."""

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from fedjtt.cache import pack_json, unpack_json
@@ -18,14 +17,16 @@ from fedjtt.config import RunConfig, digest_of
 from fedjtt.data.sampling import draw_batches
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
-from fedjtt.methods.base import Array, Method, Node, Payload, Place, Server, Trained
+from fedjtt.methods.averaging import by_size, normalised, weighted_mean
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
 from fedjtt.training import Span, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "method", "robust-epochs", "robust-rounds", "batch-size", "learning-rate", "learning-rate-schedule", "averaging",
-    "momentum", "weight-decay", "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
+    "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
+    "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
+    "server-learning-rate", "proximal-mu", "selection", "device",
 )  # fmt: skip
 
 MEAN_RULES = ("fedavg", "fedprox")
@@ -54,11 +55,14 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     """Train the incoming weights for one round's span on this machine's weighted examples."""
     config = node.config
     server_round = request.integer("round")
-    span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     weights = method.example_weights(node, request)
+    size = float(weights.double().sum())
+    span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
+    if config.aggregator == "fednova":
+        span = by_size(span, size / request.real("mean-size"))
     part = node.data.train
     # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
-    batches = draw_batches(weights, config.batch_size, span.steps, node.generator("robust", server_round))
+    batches = draw_batches(weights, batch_size_of(config), span.steps, node.generator("robust", server_round))
     model = node.load(request.arrays["weights"])
     average = request.arrays.get("average")
     outcome = train(
@@ -67,7 +71,7 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         part.rows[batches],
         TrainSettings(
             config.learning_rate, config.momentum, config.weight_decay,
-            config.learning_rate_schedule, config.averaging, config.proximal_mu,
+            config.learning_rate_schedule, config.averaging, config.proximal_mu, config.clip_norm,
         ),
         span,
         None if average is None else torch.from_numpy(average),
@@ -75,8 +79,8 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     arrays = {"weights": model.vector.cpu().numpy().copy()}
     if outcome.average is not None:
         arrays["average"] = outcome.average.cpu().numpy()
-    size = float(weights.double().sum())
-    return Payload(arrays, {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds})
+    numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
+    return Payload(arrays, numbers)
 
 
 def initial_weights(server: Server) -> Array:
@@ -91,14 +95,36 @@ def initial(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action
     return Payload({"weights": node.initial_model().vector.cpu().numpy().copy()})
 
 
-def planned_steps(config: RunConfig, weighted_size: float, machines: int) -> int:
+SMALLEST_BATCH = 8
+
+
+def batch_size_of(config: RunConfig) -> int:
+    """Return the batch size of a step on one machine.
+
+    ``scaled``: the batches of the machines that train side by side are together as large as one of central training,
+    down to 8 a machine, so that a round has nearly as many steps and as much of their noise, which the worst group
+    needs.
+    """
+    if config.robust == "central" or config.robust_schedule != "scaled":
+        return config.batch_size
+    return max(min(SMALLEST_BATCH, config.batch_size), round(config.batch_size / machines_a_round(config)))
+
+
+def machines_a_round(config: RunConfig) -> int:
+    """Return how many machines train in a round of the robust stage."""
+    return 1 if config.robust == "central" else max(1, round(float(config.fraction_train) * config.machines))
+
+
+def planned_steps(config: RunConfig, weighted_size: float) -> int:
     """Return the steps that every machine takes over the whole stage.
 
-    ``same-epochs``: the machines together pass ``robust-epochs`` times over the weighted data. ``same-updates``:
-    every machine takes as many steps as central training does.
+    ``same-epochs`` and ``scaled``: the machines that train in a round together pass ``robust-epochs`` times over the
+    weighted data. ``same-updates``: every machine takes as many steps as central training does. Never fewer than
+    ``robust-min-steps``.
     """
-    share = weighted_size / (machines if config.robust_schedule == "same-epochs" else 1)
-    return math.ceil(config.robust_epochs * share / min(config.batch_size, max(1.0, share)) - 1e-9)
+    share = weighted_size / (1 if config.robust_schedule == "same-updates" else machines_a_round(config))
+    steps = math.ceil(config.robust_epochs * share / min(batch_size_of(config), max(1.0, share)) - 1e-9)
+    return max(steps, config.robust_min_steps)
 
 
 def fit_rounds(server: Server, plan: FitPlan) -> Trained:
@@ -128,18 +154,27 @@ def _cache_key(config: RunConfig, plan: FitPlan) -> str:
     return digest_of(["fit", config.subset(CENTRAL_KEYS), request, dict(plan.request.numbers), plan.weighted_size])
 
 
+def selected_score(trained: Trained, selection: str) -> tuple[float, float]:
+    """Return the validation scores by which a run's round was selected: the rule's own, then the average."""
+    if selection == "last":
+        return (0.0, 0.0)
+    line = trained.history[trained.selected_round - 1]
+    names = (SELECTION_SCORE[selection], "average-accuracy")
+    return tuple(line[f"validation.{name}"] for name in names)
+
+
 class _Rounds:
     """The state of the rounds: current weights and average, the best round so far, and the history."""
 
     def __init__(self, server: Server, plan: FitPlan) -> None:
         self.server, self.plan, self.config = server, plan, server.config
         self.place: Place = "server" if self.config.robust == "central" else "machines"
-        machines = 1 if self.place == "server" else self.config.machines
-        self.total = planned_steps(self.config, plan.weighted_size, machines)
-        self.rounds = min(self.config.robust_rounds, self.total)
-        if self.rounds < self.config.robust_rounds:
+        self.total = planned_steps(self.config, plan.weighted_size)
+        wanted = int(self.config.robust_rounds)
+        self.rounds = min(wanted, self.total)
+        if self.rounds < wanted:
             server.note(
-                f"robust-rounds is {self.config.robust_rounds}, but a machine takes {self.total} steps in all: "
+                f"robust-rounds is {wanted}, but a machine takes {self.total} steps in all: "
                 f"{self.rounds} rounds were made"
             )
         self.weights = initial_weights(server)
@@ -162,11 +197,16 @@ class _Rounds:
         arrays = {**self.plan.request.arrays, "weights": self.weights}
         if self.average is not None:
             arrays["average"] = self.average
-        numbers = {"round": server_round, "first": first, "last": last, "total": self.total}
+        numbers: dict[str, Scalar] = {"round": server_round, "first": first, "last": last, "total": self.total}
+        if self.config.aggregator == "fednova":
+            numbers["mean-size"] = self.plan.weighted_size / (1 if self.place == "server" else self.config.machines)
         request = Payload(arrays, {**self.plan.request.numbers, **numbers})
         replies = self.server.ask(self.place, "fit", request, server_round)
         sizes = [reply.real("size") for reply in replies]
         updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
+        if self.config.aggregator == "fednova":
+            steps = [reply.integer("steps") for reply in replies]
+            updates = normalised(self.weights, updates, steps, self.config.momentum)
         self.weights = self.server.combine(server_round, self.weights, updates)
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
@@ -203,17 +243,3 @@ class _Rounds:
         ranked = (score, figures["average-accuracy"])
         if ranked > self.best_score:
             self.best_score, self.selected = ranked, (server_round, model)
-
-
-def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:
-    """Return the mean of float32 vectors by size, summed in the given order in float64.
-
-    One vector comes back to the last bit.
-    """
-    if len(vectors) == 1:
-        return vectors[0]
-    total = sum(sizes)
-    mean = np.zeros_like(vectors[0], dtype=np.float64)
-    for vector, size in zip(vectors, sizes, strict=True):
-        mean += vector.astype(np.float64) * (size / total)
-    return mean.astype(vectors[0].dtype)

@@ -1,83 +1,56 @@
-"""Local identification, the original's: every machine trains a model of its own on its part and keeps its errors.
+"""Identification by a model of each machine's own, on its own data: both halves. Nothing but the result travels."""
 
-Nothing is exchanged while the machines train. Afterwards a machine reports the ids of its errors
-(``robust = central``: the server has the data and must know which), or only counts (``federated``).
-"""
+import math
+import time
+from dataclasses import dataclass, replace
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 import torch
 from torch import Tensor
 
-from fedjtt.cache import pack_json, unpack_json
-from fedjtt.config import digest_of
-from fedjtt.data.grouped import minority_mask
+from fedjtt.config import RunConfig, digest_of
 from fedjtt.data.sampling import shuffled_passes
-from fedjtt.evaluation import precision_recall
-from fedjtt.inference.error_set import misclassified, pack_mask, unpack_mask
+from fedjtt.errors import DivergedError
+from fedjtt.evaluation import outputs_of
+from fedjtt.inference.guard import flaw_of
+from fedjtt.inference.splits import SPLITS
+from fedjtt.inference.stopping import Watch
 from fedjtt.methods.base import Array, Node, Payload, Server
 from fedjtt.methods.census import Population
+from fedjtt.methods.identification import (
+    Found,
+    Identified,
+    join_reports,
+    label_counts,
+    pack_found,
+    recall_found,
+    report_found,
+    request_of,
+    unpack_found,
+)  # fmt: skip
+from fedjtt.models import FlatModel
 from fedjtt.training import Span, TrainSettings, train
 
-# Everything that a machine's identification depends on, beside its number and the number of steps.
-LOCAL_KEYS = (
+# Everything that identification depends on, beside a machine's number and the number of all examples.
+IDENTIFY_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-batch-size",
-    "identify-learning-rate", "identify-weight-decay", "momentum", "device",
+    "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-rounds", "identify-min-steps",
+    "identify-batch-size", "identify-learning-rate", "identify-warm-up", "identify-weight-decay",
+    "identify-clip-norm", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
+    "identify-guard", "identify-aggregator", "fraction-train", "peers", "peer-vote", "momentum", "device",
 )  # fmt: skip
+SMALLEST_BATCH = 8
+SCALED_WARM_UP = 0.1
+GENTLER = 4.0
+OWN_MODEL = "own-model"
 
 
 @dataclass(frozen=True)
-class Identified:
-    """The machines' error sets, in the order of their partition ids.
+class Schedule:
+    """How a machine's identification model is trained: what depends on its share of the data."""
 
-    Attributes
-    ----------
-    examples, errors : list of int
-        Train examples and errors of each machine.
-    ids : ndarray or None
-        int64, ascending: the union of the reported ids; None where only counts were asked for.
-    report : dict
-        What the result says of the identification.
-    seconds : dict
-        CPU seconds, ``sum`` over the machines and the ``slowest``.
-    """
-
-    examples: list[int]
-    errors: list[int]
-    ids: Array | None
-    report: dict[str, Any]
-    seconds: dict[str, float]
-
-
-def error_mask(node: Node, steps: int) -> tuple[Tensor, float]:
-    """Return the machine's error mask and the CPU seconds of finding it.
-
-    Kept in the machine's memo and, where there is one, in its cache; computed again where both are lost (a node that
-    restarts forgets its memo), with the same result.
-    """
-    examples = len(node.data.train)
-    key = digest_of(["identify", node.config.subset(LOCAL_KEYS), node.partition_id, node.num_partitions, steps])
-    saved = node.memo if "error-mask" in node.memo else (node.cache.load(key) if node.cache else None)
-    if saved is None:
-        mask, seconds = _train_and_split(node, steps)
-        saved = {"error-mask": pack_mask(mask), "error-about": pack_json({"seconds": seconds})}
-        if node.cache:
-            node.cache.save(key, saved)
-    node.memo.update(saved)
-    return unpack_mask(saved["error-mask"], examples), float(unpack_json(saved["error-about"])["seconds"])
-
-
-def _train_and_split(node: Node, steps: int) -> tuple[Tensor, float]:
-    config, part = node.config, node.data.train
-    copies = torch.ones(len(part), dtype=torch.int64)
-    batches = shuffled_passes(copies, config.identify_batch_size, steps, node.generator("identify"))
-    settings = TrainSettings(config.identify_learning_rate, config.momentum, config.identify_weight_decay)
-    model = node.initial_model()
-    outcome = train(model, part.dataset, part.rows[batches], settings, Span(0, steps, steps))
-    return misclassified(model, part.dataset, part.rows), outcome.seconds
+    batch_size: int
+    steps: int
+    settings: TrainSettings
 
 
 def identification_steps(epochs: int, examples: int, batch_size: int) -> int:
@@ -85,68 +58,128 @@ def identification_steps(epochs: int, examples: int, batch_size: int) -> int:
     return epochs * -(-examples // min(batch_size, examples))
 
 
-def local_steps(node: Node, request: Payload) -> int:
-    """Return this machine's steps; ``same-updates`` makes as many as one machine with all the data would."""
-    config = node.config
-    same_updates = config.identify_schedule == "same-updates"
-    examples = request.integer("examples") if same_updates else len(node.data.train)
-    return identification_steps(config.identify_epochs, examples, config.identify_batch_size)
+def schedule_for(config: RunConfig, examples: int, total: int) -> Schedule:
+    """Return the schedule of a machine that holds `examples` of `total`.
+
+    ``same-epochs`` passes ``identify-epochs`` times over the part, ``same-updates`` makes the steps of one machine
+    with all the data. ``scaled`` shrinks the batch with the share of the data, down to 8, so that the steps stay many;
+    the learning rate falls with the root of the batch size, which keeps the noise of a step, and climbs at first.
+    """
+    batch_size, rate, warm_up = config.identify_batch_size, config.identify_learning_rate, config.identify_warm_up
+    if config.identify_schedule == "scaled":
+        batch_size = max(min(batch_size, SMALLEST_BATCH), round(batch_size * examples / total))
+        rate *= math.sqrt(batch_size / config.identify_batch_size)
+        warm_up = max(warm_up, SCALED_WARM_UP) if batch_size < config.identify_batch_size else warm_up
+    counted = total if config.identify_schedule == "same-updates" else examples
+    steps = max(identification_steps(config.identify_epochs, counted, batch_size), config.identify_min_steps)
+    settings = TrainSettings(
+        rate, config.momentum, config.identify_weight_decay, "warm-up", warm_up=warm_up,
+        clip_norm=config.identify_clip_norm, objective=config.identify_objective,
+    )  # fmt: skip
+    return Schedule(batch_size, steps, settings)
+
+
+def train_span(node: Node, model: FlatModel, schedule: Schedule, span: Span, server_round: int = 0) -> float:
+    """Train a model in place for a span of the stage on the machine's own data; return the CPU seconds."""
+    part = node.data.train
+    copies = torch.ones(len(part), dtype=torch.int64)
+    batches = shuffled_passes(copies, schedule.batch_size, span.steps, node.generator("identify", server_round))
+    return train(model, part.dataset, part.rows[batches], schedule.settings, span).seconds
+
+
+def find_own(node: Node, total: int) -> Found:
+    """Return the machine's error set by a model of its own; under the guard with a second, gentler try.
+
+    Kept in the machine's memo and, where there is one, in its cache; computed again where both are lost (a node that
+    restarts forgets its memo), with the same result.
+    """
+    known = recall_found(node)
+    if known is None:
+        key = digest_of(["own", node.config.subset(IDENTIFY_KEYS), node.partition_id, node.num_partitions, total])
+        saved = node.cache.load(key) if node.cache else None
+        if saved is None:
+            saved = _train_own(node, total)
+            if node.cache:
+                node.cache.save(key, saved)
+        node.memo.update(saved)
+        known = unpack_found(saved, len(node.data.train))
+    return known
+
+
+@dataclass(frozen=True)
+class _Try:
+    mask: Tensor
+    steps: int
+    seconds: float
+    weights: Array
+
+
+def _train_own(node: Node, total: int) -> dict[str, Array]:
+    """Train and split, and once more with smaller steps if the guard finds a flaw; a flawed set is left out."""
+    schedule = schedule_for(node.config, len(node.data.train), total)
+    last, flaw = _try(node, schedule)
+    tries = [last]
+    if flaw:
+        last, flaw = _try(node, gentler(schedule))
+        tries.append(last)
+    mask = torch.zeros_like(last.mask) if flaw else last.mask
+    saved = pack_found(Found(mask, sum(each.seconds for each in tries), last.steps, flaw, len(tries)))
+    return saved | ({OWN_MODEL: last.weights} if node.config.identify == "peers" else {})
+
+
+def _try(node: Node, schedule: Schedule) -> tuple[_Try, str]:
+    """Train and split; return also what the guard finds wrong with it, or an empty string."""
+    if not node.config.identify_guard:
+        return _train_and_split(node, schedule), ""
+    try:
+        outcome = _train_and_split(node, schedule)
+    except DivergedError as error:
+        nothing = torch.zeros(len(node.data.train), dtype=torch.bool)
+        return _Try(nothing, 0, 0.0, node.initial_model().vector.cpu().numpy().copy()), str(error)
+    return outcome, flaw_of(*label_counts(node, outcome.mask))
+
+
+def gentler(schedule: Schedule) -> Schedule:
+    """Return the second try's schedule: a quarter of the learning rate, and no gradient longer than 1."""
+    settings = schedule.settings
+    clip_norm = min(settings.clip_norm or 1.0, 1.0)
+    rate = settings.learning_rate / GENTLER
+    return replace(schedule, settings=replace(settings, learning_rate=rate, clip_norm=clip_norm))
+
+
+def _train_and_split(node: Node, schedule: Schedule) -> _Try:
+    """Train the run's initial model and split the machine's data; ``stable`` looks at the set every now and then."""
+    start = time.thread_time()
+    part, total = node.data.train, schedule.steps
+    split, label = SPLITS[node.config.identify_split], part.dataset.label[part.rows]
+    model = node.initial_model()
+    looks = min(node.config.identify_rounds, total) if node.config.identify_stop == "stable" else 1
+    mask, last, watch = torch.zeros(len(part), dtype=torch.bool), 0, Watch()
+    kept = _Try(mask, 0, 0.0, model.vector.numpy(force=True))
+    for look in range(looks if looks == 1 else 2 * looks):
+        first, last = last, (look + 1) * total // looks
+        train_span(node, model, schedule, Span(first, last, total), look)
+        before, mask = mask, split(outputs_of(model, part.dataset, part.rows), label)
+        both, either = int((mask & before).sum()), int((mask | before).sum())
+        flawed = bool(flaw_of(*label_counts(node, mask)))
+        if watch.keeps(int(mask.sum()), both, either, flawed):
+            kept = _Try(mask, last, 0.0, model.vector.cpu().numpy().copy())
+        if watch.stop or (look + 1 >= looks and watch.settled):
+            break
+    return replace(kept, steps=last, seconds=time.thread_time() - start)
 
 
 def identify(node: Node, request: Payload) -> Payload:
-    """Find the machine's errors and report counts; ids too if, and only if, the server trains on its own data.
-
-    The attribute is read only to count how many of the errors are true minority, after they have been found.
-    """
-    config, part = node.config, node.data.train
-    steps = local_steps(node, request)
-    mask, seconds = error_mask(node, steps)
-    numbers: dict[str, Any] = {"examples": len(part), "errors": int(mask.sum()), "steps": steps, "seconds": seconds}
-    if "majority" in request.numbers:
-        minority = minority_mask(part.dataset, torch.tensor(request.integers("majority")))[part.rows]
-        numbers |= {"minority": int(minority.sum()), "true-positives": int((minority & mask).sum())}
-    ids = {"error-ids": part.id[mask].numpy()} if config.robust == "central" else {}
-    return Payload(ids, numbers)
+    """Find the machine's errors by its own model and report them."""
+    return report_found(node, request, find_own(node, request.integer("examples")))
 
 
 def identify_locally(server: Server, population: Population) -> Identified:
-    """Let every machine find its errors; join counts, and ids where they are reported."""
-    numbers: dict[str, Any] = {"examples": population.total}
-    if population.majority is not None:
-        numbers["majority"] = population.majority
-    replies = server.ask("machines", "identify", Payload(numbers=numbers))
-    machines = [_machine_report(reply) for reply in replies]
-    ids = None
-    if server.config.robust == "central":
-        ids = np.unique(np.concatenate([reply.arrays["error-ids"] for reply in replies]))
-    seconds = [machine["seconds"] for machine in machines]
-    overall = _overall_report(replies)
-    server.progress("identify", len(machines), len(machines), overall)
-    return Identified(
-        examples=[machine["samples"] for machine in machines],
-        errors=[machine["error-set-size"] for machine in machines],
-        ids=ids,
-        report=overall | {"machines": machines},
-        seconds={"sum": sum(seconds), "slowest": max(seconds)},
-    )
-
-
-def _machine_report(reply: Payload) -> dict[str, Any]:
-    errors = reply.integer("errors")
-    report = {"samples": reply.integer("examples"), "error-set-size": errors, "steps": reply.integer("steps")}
-    precision, recall = None, None
-    if "minority" in reply.numbers:
-        precision, recall = precision_recall(reply.integer("true-positives"), errors, reply.integer("minority"))
-        report["minority"] = reply.integer("minority")
-    return report | {"precision": precision, "recall": recall, "seconds": reply.real("seconds")}
-
-
-def _overall_report(replies: list[Payload]) -> dict[str, Any]:
-    errors = sum(reply.integer("errors") for reply in replies)
-    report: dict[str, Any] = {"error-set-size": errors, "precision": None, "recall": None}
-    if all("minority" in reply.numbers for reply in replies):
-        true_positives = sum(reply.integer("true-positives") for reply in replies)
-        minority = sum(reply.integer("minority") for reply in replies)
-        report["precision"], report["recall"] = precision_recall(true_positives, errors, minority)
-        report["minority"] = minority
-    return report
+    """Let every machine find its errors by its own model."""
+    replies = server.ask("machines", "identify", Payload(numbers=request_of(population)))
+    if useless := sum(reply.integer("useless") for reply in replies):
+        server.note(
+            f"{useless} of {len(replies)} machines' identification models were useless in two tries, and their error "
+            "sets are left out; raise identify-min-steps, lower identify-learning-rate, or set identify to federated"
+        )
+    return join_reports(server, replies)

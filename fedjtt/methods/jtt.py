@@ -6,6 +6,7 @@
    the reported ids (``central``), or on the machines, each with its own errors (``federated``).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -14,9 +15,24 @@ from torch import Tensor
 from fedjtt.errors import EngineError
 from fedjtt.inference.error_set import error_copies, upsample_factor, upsampled_size
 from fedjtt.methods.base import Node, Payload, Server, Trained
-from fedjtt.methods.census import count_population
-from fedjtt.methods.fit import FitPlan, fit_rounds
-from fedjtt.methods.identify_local import Identified, error_mask, identify_locally, local_steps
+from fedjtt.methods.census import Population, count_population
+from fedjtt.methods.fit import FitPlan, fit_rounds, selected_score
+from fedjtt.methods.identification import Identified
+from fedjtt.methods.identify_federated import identify_together
+from fedjtt.methods.identify_local import find_own, identify_locally
+from fedjtt.methods.identify_peers import identify_with_peers
+from fedjtt.methods.judge import judged_errors
+
+IDENTIFY: dict[str, Callable[[Server, Population], Identified]] = {
+    "local": identify_locally,
+    "federated": identify_together,
+    "peers": identify_with_peers,
+}
+
+
+def known_errors(node: Node, total: int) -> Tensor:
+    """Return the machine's error mask, bool ``[n]``: its own finding, or its last judgement by other models."""
+    return find_own(node, total).mask if node.config.identify == "local" else judged_errors(node)
 
 
 class JTT:
@@ -32,30 +48,49 @@ class JTT:
         if "error-ids" in request.arrays:
             errors = torch.isin(node.data.train.id, torch.from_numpy(request.arrays["error-ids"].copy()))
         else:
-            errors, _ = error_mask(node, local_steps(node, request))
+            errors = known_errors(node, request.integer("examples"))
         return error_copies(errors, request.integer("factor"), node.config.upsample_convention)
 
     def coordinate(self, server: Server) -> Trained:
         """Identify, set the factor from the summed counts, train."""
         config = server.config
         population = count_population(server, "machines")
-        found = identify_locally(server, population)
+        found = IDENTIFY[config.identify](server, population)
         examples, errors = sum(found.examples), sum(found.errors)
-        factor = upsample_factor(examples, errors, config.upsample, config.upsample_fraction)
-        _say_what_is_odd(server, examples, errors, factor)
-        request = Payload({}, {"factor": factor, "examples": population.total})
-        if found.ids is not None:
-            _check_ids(found)
-            request = replace(request, arrays={"error-ids": found.ids})
-        size = upsampled_size(examples, errors, factor, config.upsample_convention)
-        trained = fit_rounds(server, FitPlan(size, request, population.group_counts))
+        _check_ids(found)
+        fractions = candidate_fractions(config.upsample_fraction, population.num_labels)
+        factors = [upsample_factor(examples, errors, config.upsample, fraction) for fraction in fractions]
+        runs = [self._robust(server, population, found, factor) for factor in dict.fromkeys(factors)]
+        factor, trained = max(runs, key=lambda run: selected_score(run[1], config.selection))
+        if not found.report.get("flaw"):  # said already
+            _say_what_is_odd(server, examples, errors, factor)
         report = {
             **found.report,
             "unevenness": population.unevenness,
             "upsample-factor": factor,
+            "upsample-fraction": fractions[factors.index(factor)] if config.upsample == "auto" else None,
             "nominal": (examples - errors) / errors if errors else None,
         }
-        return replace(trained, identification=report, seconds={**trained.seconds, "identify": found.seconds})
+        robust = {name: sum(run.seconds[name] for _, run in runs) for name in trained.seconds}
+        return replace(trained, identification=report, seconds={**robust, "identify": found.seconds})
+
+    def _robust(self, server: Server, population: Population, found: Identified, factor: int) -> tuple[int, Trained]:
+        ids = {} if found.ids is None else {"error-ids": found.ids}
+        request = Payload(ids, {"factor": factor, "examples": population.total})
+        size = upsampled_size(population.total, sum(found.errors), factor, server.config.upsample_convention)
+        return factor, fit_rounds(server, FitPlan(size, request, population.group_counts))
+
+
+def candidate_fractions(fraction: float | str, num_labels: int) -> list[float]:
+    """Return the shares of nominal to try.
+
+    With K labels that each have a shortcut of their own, the shortcut stops telling the label where the other
+    attributes together are K - 1 times as common as the label's: ``balance``.
+    """
+    balance = float(max(1, num_labels - 1))
+    if fraction == "validated":
+        return sorted({0.8, 2.0, balance})
+    return [balance if fraction == "balance" else float(fraction)]
 
 
 def _check_ids(found: Identified) -> None:

@@ -9,13 +9,19 @@ from fedjtt.methods.census import census
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_balanced import GroupBalanced
+from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
+from fedjtt.methods.identify_peers import lend
 from fedjtt.methods.jtt import JTT
+from fedjtt.methods.judge import judge
 
 METHODS: dict[str, Method] = {method.name: method for method in (ERM(), JTT(), GroupBalanced())}
 
 # Flower's message types: (category, action).
-CATEGORIES = {"census": "query", "initial": "query", "identify": "train", "fit": "train", "assess": "evaluate"}
+CATEGORIES = {
+    "census": "query", "initial": "query", "identify": "train", "learn": "train", "lend": "train", "judge": "train",
+    "fit": "train", "assess": "evaluate",
+}  # fmt: skip
 
 
 def action_for(name: str, config: RunConfig) -> Action:
@@ -24,6 +30,9 @@ def action_for(name: str, config: RunConfig) -> Action:
         "census": census,
         "initial": initial,
         "identify": identify,
+        "learn": learn,
+        "lend": lend,
+        "judge": judge,
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
     }

@@ -31,7 +31,13 @@ def values(given: dict[str, Any], *keys: str) -> list[tuple[Any, ...]]:
 
 
 def test_comma_lists_are_a_product() -> None:
-    given = {"machines": "1,5,10", "robust": "central,federated", "method": "erm, jtt", "seeds": "3"}
+    given = {
+        "machines": "1,5,10",
+        "robust": "central,federated",
+        "method": "erm, jtt",
+        "seeds": "3",
+        "robust-rounds": 6,
+    }
     expected = set(itertools.product([1, 5, 10], ["central", "federated"], ["erm", "jtt"], [0, 1, 2]))
     found = values(given, "machines", "robust", "method", "seed")
     assert len(found) == 36

@@ -16,7 +16,7 @@ from experiments.results import frame, read_failures, read_runs
 from experiments.sweep import claim_folder, run_name, run_sweep, shared_stages
 from fedjtt.cache import CACHE_VARIABLE
 from fedjtt.errors import ConfigError
-from fedjtt.methods import fit, identify_local
+from fedjtt.methods import fit, identify_federated, identify_local
 from tests.test_flower_engine import MARK, marked, wait_until
 from tests.tiny import REPO, TINY, tiny_config
 
@@ -58,6 +58,23 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture
+def learning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for every span of identification that a machine trains."""
+    path = tmp_path / "learning"
+    path.touch()
+    original = identify_local.train_span
+
+    def counting(*arguments: Any) -> Any:
+        with path.open("a") as file:
+            file.write("span\n")
+        return original(*arguments)
+
+    for module in (identify_local, identify_federated):
+        monkeypatch.setattr(module, "train_span", counting)
+    return path
+
+
 def count(path: Path, name: str) -> int:
     return path.read_text().split().count(name)
 
@@ -76,6 +93,18 @@ def test_a_sweep_identifies_once_and_is_then_done(tmp_path: Path, trainings: Pat
     assert run_sweep(grid(robust="central,federated", upsample="3,9,27"), out, 2, again) == {}  # extended by two runs
     assert len(again.seen) == 2
     assert count(trainings, "identify") == 3
+
+
+@pytest.mark.parametrize(("identify", "learned"), [("federated", 2 * 3), ("peers", 3)])
+def test_a_sweep_learns_what_is_shared_once(tmp_path: Path, learning: Path, identify: str, learned: int) -> None:
+    """Two rounds of three machines, or a model of each; and every run has the digest that it has alone."""
+    import fedjtt
+
+    wanted = grid(robust="central,federated", upsample="3,9", identify=identify)
+    assert run_sweep(wanted, tmp_path / "sweep", 2, Ended()) == {}
+    assert count(learning, "span") == learned
+    alone = {config.run_id: fedjtt.simulate(config).result["digest"] for config in wanted.runs}
+    assert {run["run-id"]: run["digest"] for run in read_runs(tmp_path / "sweep")} == alone
 
 
 def test_the_bounds_are_trained_once_for_all_numbers_of_machines(tmp_path: Path, trainings: Path) -> None:
@@ -147,6 +176,9 @@ def test_runs_that_share_a_stage_are_told_apart_from_those_that_do_not() -> None
     assert share({"method": "erm", "machines": 1}, {"method": "erm", "machines": 2})
     assert not share({"seed": 0}, {"seed": 1})
     assert not share({"machines": 1}, {"machines": 2})
+    assert share({"identify": "federated"}, {"identify": "federated", "robust": "federated"})
+    assert not share({"identify": "federated"}, {"identify": "local"})
+    assert not share({"identify": "federated"}, {"identify": "federated", "identify_rounds": 3})
     assert not share({"method": "erm", "robust": "federated"}, {"method": "erm", "robust": "federated", "machines": 2})
 
 

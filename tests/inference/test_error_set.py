@@ -9,15 +9,11 @@ import torch
 
 from fedjtt.inference.error_set import (
     error_copies,
-    misclassified,
     pack_mask,
     unpack_mask,
     upsample_factor,
     upsampled_size,
 )
-from fedjtt.models import build_model
-from fedjtt.seeding import torch_generator
-from tests.tiny import grouped
 
 
 @pytest.mark.parametrize("fraction", ["0.8", "0.1", "0.3", "1", "2", "4", "0.7"])
@@ -85,12 +81,3 @@ def test_masks_go_round(size: int) -> None:
     bits = pack_mask(mask)
     assert bits.nbytes == -(-size // 8)
     assert torch.equal(unpack_mask(bits, size), mask)
-
-
-def test_misclassified_is_where_the_model_is_wrong() -> None:
-    data = grouped(torch.arange(30) % 2, torch.arange(30) // 2 % 2)
-    model = build_model("mlp", (4,), 2, torch_generator(0, "weights"))
-    rows = torch.tensor([3, 8, 21])
-    with torch.no_grad():
-        expected = [int(model.module(data.x[row][None]).argmax()) != int(data.label[row]) for row in rows]
-    assert misclassified(model, data, rows).tolist() == expected

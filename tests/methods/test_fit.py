@@ -5,13 +5,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fedjtt.cache import StageCache
 from fedjtt.errors import ConfigError
 from fedjtt.methods import fit as module
 from fedjtt.methods.base import Payload
 from fedjtt.methods.erm import ERM
-from fedjtt.methods.fit import FitPlan, fit, fit_rounds, initial_weights, planned_steps, weighted_mean
+from fedjtt.methods.fit import (
+    FitPlan,
+    batch_size_of,
+    fit,
+    fit_rounds,
+    initial_weights,
+    planned_steps,
+    selected_score,
+)
 from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
@@ -25,24 +34,45 @@ from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
         ({"robust_epochs": 3, "batch_size": 1000}, 100, 1, 3),  # a batch is cut to the data
         ({"robust_epochs": 3, "batch_size": 1000}, 100, 5, 3),
         ({"robust_epochs": 2, "batch_size": 16}, 5, 20, 1),  # a quarter of an example a machine: ceil(.5)
+        ({"robust_epochs": 0.25, "batch_size": 10}, 100, 1, 3),  # ceil(2.5)
+        # scaled: 10 / 5 machines is less than the smallest batch, 4: ceil(3 * 20 / 4)
+        ({"robust_epochs": 3, "batch_size": 10, "robust_schedule": "scaled"}, 100, 5, 15),
+        # 20 / 2 = 10: as many steps as one machine's 3 * 100 / 20, on half the data each
+        ({"robust_epochs": 3, "batch_size": 20, "robust_schedule": "scaled"}, 100, 2, 15),
+        ({"robust_epochs": 3, "batch_size": 10, "robust_min_steps": 31}, 100, 1, 31),
+        ({"robust_epochs": 3, "batch_size": 10, "robust_min_steps": 29}, 100, 1, 30),
+        # half of the machines in a round, so that 5 of 10 share the passes
+        ({"robust_epochs": 3, "batch_size": 10, "fraction_train": 0.5}, 100, 10, 6),
     ],
 )
-def test_planned_steps_by_hand(settings: dict[str, Any], size: float, machines: int, steps: int) -> None:
-    assert planned_steps(tiny_config(**settings), size, machines) == steps
+def test_planned_steps_by_hand(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], size: float, machines: int, steps: int
+) -> None:
+    monkeypatch.setattr(module, "SMALLEST_BATCH", 4)
+    assert planned_steps(tiny_config(machines=machines, robust="federated", **settings), size) == steps
 
 
-def test_the_mean_of_one_vector_is_that_vector_to_the_last_bit() -> None:
-    vector = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    assert weighted_mean([vector], [0.1]).tobytes() == vector.tobytes()
+def test_central_training_takes_its_steps_whatever_the_number_of_machines() -> None:
+    for schedule in ("same-epochs", "scaled", "same-updates"):
+        config = tiny_config(machines=7, robust="central", robust_epochs=3, batch_size=10, robust_schedule=schedule)
+        assert planned_steps(config, 100) == 30
+        assert batch_size_of(config) == 10
 
 
-def test_the_weighted_mean_is_numpys() -> None:
-    chance = np.random.default_rng(0)
-    vectors = [chance.normal(size=100).astype(np.float32) for _ in range(5)]
-    sizes = [1.0, 2.0, 30.0, 4.0, 5.5]
-    mean = weighted_mean(vectors, sizes)
-    assert mean.dtype == np.float32
-    np.testing.assert_allclose(mean, np.average(np.stack(vectors), axis=0, weights=sizes), rtol=1e-6)
+@pytest.mark.parametrize(
+    ("batch_size", "machines", "expected"),
+    [(32, 4, 8), (32, 10, 4), (30, 4, 8), (3, 10, 3), (32, 1, 32)],  # 32/10 is below 4; 30/4 = 7.5 is rounded to even
+)
+def test_scaled_batches_are_together_as_large_as_one_of_central_training(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, machines: int, expected: int
+) -> None:
+    monkeypatch.setattr(module, "SMALLEST_BATCH", 4)
+    settings: dict[str, Any] = {"machines": machines, "robust": "federated", "batch_size": batch_size}
+    assert batch_size_of(tiny_config(**settings, robust_schedule="scaled")) == expected
+    assert batch_size_of(tiny_config(**settings, robust_schedule="same-epochs")) == batch_size
+    # only those that train in a round share a batch: half of twice as many
+    halved = tiny_config(**{**settings, "machines": 2 * machines}, robust_schedule="scaled", fraction_train=0.5)
+    assert batch_size_of(halved) == expected
 
 
 def request(weights: np.ndarray, server_round: int, first: int, last: int, total: int) -> Payload:
@@ -181,3 +211,37 @@ def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(strategy, "ask", timed)
     assert fit_rounds(strategy, FitPlan(60)).seconds == {"robust": 9.0, "robust-sum": 14.0}
+
+
+def test_the_selected_score_is_that_of_the_selected_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = [(0.1, 0.5), (0.3, 0.4), (0.2, 0.9)]
+    assert selected_score(trained(monkeypatch, scores), "val-worst-group") == (0.3, 0.4)
+    assert selected_score(trained(monkeypatch, scores, selection="val-average"), "val-average") == (0.9, 0.9)
+    assert selected_score(trained(monkeypatch, scores, selection="last"), "last") == (0.0, 0.0)
+
+
+def nova_sizes(monkeypatch: pytest.MonkeyPatch, rows: list[torch.Tensor], **changes: Any) -> list[int]:
+    """The steps of every machine's first round."""
+    settings: dict[str, Any] = {"method": "erm", "averaging": "none", "batch_size": 4, "selection": "last"}
+    config = tiny_config(robust="federated", **settings, **changes)
+    strategy, grid = parts_of_a_run(config, tiny_splits(), rows)
+    strategy._machines_grid = grid
+    ask, steps = strategy.ask, []
+
+    def noting(place: Any, action: str, *rest: Any) -> Any:
+        replies = ask(place, action, *rest)
+        if action == "fit":
+            steps.append([reply.integer("steps") for reply in replies])
+        return replies
+
+    monkeypatch.setattr(strategy, "ask", noting)
+    fit_rounds(strategy, FitPlan(60))
+    return steps[0]
+
+
+def test_fednovas_machines_take_steps_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 60 examples in batches of 4 on 3 machines: 5 steps in one round for the mean size of 20; 10, 20 and 30 examples
+    # are .5, 1 and 1.5 of it: round(2.5) = 2 (to even), 5 and round(7.5) = 8.
+    rows = [torch.arange(0, 10), torch.arange(10, 30), torch.arange(30, 60)]
+    assert nova_sizes(monkeypatch, rows, robust_rounds=1, aggregator="fednova") == [2, 5, 8]
+    assert nova_sizes(monkeypatch, rows, robust_rounds=1, aggregator="fedavg") == [5, 5, 5]

@@ -1,5 +1,6 @@
 """Local identification: every machine on its own, counts and ids."""
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -11,19 +12,23 @@ import torch
 from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import majority_attribute, minority_mask
+from fedjtt.errors import DivergedError
 from fedjtt.methods import identify_local as module
 from fedjtt.methods.base import Payload
 from fedjtt.methods.census import count_population
 from fedjtt.methods.identify_local import (
-    LOCAL_KEYS,
-    error_mask,
+    IDENTIFY_KEYS,
+    OWN_MODEL,
+    find_own,
+    gentler,
     identification_steps,
     identify,
     identify_locally,
-    local_steps,
+    schedule_for,
 )
 from fedjtt.provide import spread
-from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
+from fedjtt.training import TrainSettings
+from tests.tiny import a_try, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
 @pytest.mark.parametrize(
@@ -35,13 +40,60 @@ def test_steps_by_hand(epochs: int, examples: int, batch: int, steps: int) -> No
 
 
 def test_same_updates_takes_the_steps_of_one_machine_with_everything() -> None:
-    data = tiny_splits().train
-    request = Payload(numbers={"examples": 60})
-    part = torch.arange(20)
-    same_epochs = node_of(tiny_config(identify_batch_size=8), data, part)
-    same_updates = node_of(tiny_config(identify_batch_size=8, identify_schedule="same-updates"), data, part)
-    assert local_steps(same_epochs, request) == 3  # ceil(20 / 8)
-    assert local_steps(same_updates, request) == 8  # ceil(60 / 8)
+    config = tiny_config(identify_batch_size=8)
+    assert schedule_for(config, 20, 60).steps == 3  # ceil(20 / 8)
+    assert schedule_for(config.replace(identify_schedule="same-updates"), 20, 60).steps == 8  # ceil(60 / 8)
+
+
+def test_small_parts_take_no_fewer_than_the_least_steps() -> None:
+    config = tiny_config(identify_batch_size=8, identify_epochs=4, identify_min_steps=12)
+    assert schedule_for(config, 8, 60).steps == 12
+    assert schedule_for(config, 32, 60).steps == 16  # 4 passes of 32 / 8
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "steps", "rate", "warm_up"),
+    [
+        (60, 32, 4, 0.1, 0.0),  # all the data: nothing is scaled; 2 passes of ceil(60 / 32)
+        (30, 16, 4, 0.1 * math.sqrt(1 / 2), 0.1),  # half the data, half the batch, as many steps
+        (15, 8, 4, 0.1 * math.sqrt(1 / 4), 0.1),
+        (6, 8, 2, 0.1 * math.sqrt(1 / 4), 0.1),  # round(3.2) is below the smallest batch, 8; a pass is one step of 6
+    ],
+)
+def test_a_scaled_schedule_by_hand(examples: int, batch: int, steps: int, rate: float, warm_up: float) -> None:
+    """The batch shrinks with the share of the data, the rate with the root of the batch."""
+    config = tiny_config(
+        identify_schedule="scaled", identify_batch_size=32, identify_learning_rate=0.1, identify_epochs=2
+    )
+    schedule = schedule_for(config, examples, 60)
+    assert (schedule.batch_size, schedule.steps) == (batch, steps)
+    assert schedule.settings.learning_rate == pytest.approx(rate)
+    assert schedule.settings.warm_up == warm_up
+    longer = schedule_for(config.replace(identify_warm_up=0.3), examples, 60)
+    assert longer.settings.warm_up == 0.3
+
+
+def test_a_scaled_batch_never_grows() -> None:
+    config = tiny_config(identify_schedule="scaled", identify_batch_size=4, identify_learning_rate=0.1)
+    schedule = schedule_for(config, 6, 60)
+    assert (schedule.batch_size, schedule.settings.learning_rate, schedule.settings.warm_up) == (4, 0.1, 0.0)
+
+
+def test_the_schedule_says_what_the_config_says() -> None:
+    config = tiny_config(
+        identify_learning_rate=0.2, momentum=0.5, identify_weight_decay=0.25, identify_warm_up=0.5,
+        identify_clip_norm=3.0, identify_objective="gce",
+    )  # fmt: skip
+    expected = TrainSettings(0.2, 0.5, 0.25, "warm-up", warm_up=0.5, clip_norm=3.0, objective="gce")
+    assert schedule_for(config, 20, 60).settings == expected
+
+
+@pytest.mark.parametrize(("given", "used"), [(0.0, 1.0), (0.5, 0.5), (4.0, 1.0)])
+def test_the_second_try_is_gentler(given: float, used: float) -> None:
+    """A quarter of the rate, and gradients of length 1 at most; everything else as it was."""
+    first = schedule_for(tiny_config(identify_learning_rate=0.2, identify_clip_norm=given), 20, 60)
+    settings = replace(first.settings, learning_rate=0.05, clip_norm=used)
+    assert gentler(first) == replace(first, settings=settings)
 
 
 def stages(config: RunConfig, cache: StageCache | None = None) -> Any:
@@ -53,12 +105,11 @@ def stages(config: RunConfig, cache: StageCache | None = None) -> Any:
 def test_the_union_and_the_counts_are_those_of_the_machines() -> None:
     splits, config = tiny_splits(), tiny_config()
     found = stages(config)
-    request = Payload(numbers={"examples": 60})
     minority = minority_mask(splits.train, majority_attribute(splits.train))
     ids: set[int] = set()
     for number, data in enumerate(spread(splits, config)):
         node = node_of(config, splits.train, data.train.rows, number, 3)
-        mask, _ = error_mask(node, local_steps(node, request))
+        mask = find_own(node, 60).mask
         wrong = data.train.rows[mask]
         ids |= set(wrong.tolist())
         hit, all_minority = int(minority[wrong].sum()), int(minority[data.train.rows].sum())
@@ -83,7 +134,9 @@ def test_federated_finds_the_same_and_names_nobody() -> None:
 
 
 def test_seconds_are_the_sum_and_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_train_and_split", lambda node, _: (torch.ones(20).bool(), 1.0 + node.partition_id))
+    monkeypatch.setattr(
+        module, "_train_and_split", lambda node, _: a_try(torch.ones(20).bool(), seconds=1.0 + node.partition_id)
+    )
     assert stages(tiny_config()).seconds == {"sum": 6.0, "slowest": 3.0}
 
 
@@ -104,9 +157,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     done: list[int] = []
     original = module._train_and_split
 
-    def counting(node: Any, steps: int) -> Any:
+    def counting(node: Any, schedule: Any) -> Any:
         done.append(node.partition_id)
-        return original(node, steps)
+        return original(node, schedule)
 
     monkeypatch.setattr(module, "_train_and_split", counting)
     return done
@@ -131,7 +184,9 @@ def test_a_cache_is_shared_by_all_that_cannot_change_the_stage(tmp_path: Any, tr
     "changes",
     [{"seed": 1}, {"machines": 4}, {"partition": "label-dirichlet"}, {"identify_epochs": 2}, {"identify_batch_size": 4},
      {"identify_learning_rate": 0.5}, {"identify_weight_decay": 0.5}, {"identify_schedule": "same-updates"},
-     {"momentum": 0.5}, {"model": "mlp", "difficulty": "small"}],
+     {"momentum": 0.5}, {"model": "mlp", "difficulty": "small"}, {"identify_min_steps": 9}, {"identify_warm_up": 0.5},
+     {"identify_clip_norm": 0.1}, {"identify_objective": "gce"}, {"identify_split": "eiil"},
+     {"identify_stop": "stable"}],
     ids=str,
 )  # fmt: skip
 def test_a_cache_is_not_shared_where_the_stage_differs(
@@ -145,10 +200,139 @@ def test_a_cache_is_not_shared_where_the_stage_differs(
 
 
 def test_the_key_names_keys_that_exist() -> None:
-    assert set(LOCAL_KEYS) <= set(RunConfig.keys())
+    assert set(IDENTIFY_KEYS) <= set(RunConfig.keys())
 
 
 def test_cpu_seconds_are_measured() -> None:
     started = time.thread_time()
     found = stages(tiny_config())
     assert 0 < found.seconds["slowest"] <= found.seconds["sum"] <= time.thread_time() - started
+
+
+def test_every_key_of_identification_is_in_the_key_of_its_cache() -> None:
+    assert {key for key in RunConfig.parse({}).flat() if key.startswith(("identify", "peer"))} <= set(IDENTIFY_KEYS)
+
+
+class Tries:
+    """What a machine's successive trainings find, and the schedules that they were given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *masks: torch.Tensor) -> None:
+        self.masks, self.schedules = iter(masks), list[Any]()
+        monkeypatch.setattr(module, "_train_and_split", self)
+
+    def __call__(self, node: Any, schedule: Any) -> Any:  # noqa: ARG002
+        self.schedules.append(schedule)
+        return a_try(next(self.masks), steps=10 * len(self.schedules), seconds=2.0)
+
+
+NONE, FEW, MANY = torch.zeros(60).bool(), torch.arange(60) % 10 == 3, torch.arange(60) < 21  # 21 of 60: over a third
+
+
+def test_under_the_guard_a_sound_set_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, FEW)
+    found = find_own(node_of(tiny_config(identify_guard=True), tiny_splits().train), 60)
+    assert torch.equal(found.mask, FEW)
+    assert (found.flaw, found.tries, found.steps, found.seconds, len(tries.schedules)) == ("", 1, 10, 2.0, 1)
+
+
+def test_under_the_guard_a_flawed_set_is_followed_by_a_gentler_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Tries(monkeypatch, MANY, FEW)
+    found = find_own(node_of(tiny_config(identify_guard=True), tiny_splits().train), 60)
+    assert torch.equal(found.mask, FEW)
+    assert (found.flaw, found.tries, found.steps, found.seconds) == ("", 2, 20, 4.0)
+    assert tries.schedules[1] == gentler(tries.schedules[0])
+
+
+def test_under_the_guard_a_second_flawed_set_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    Tries(monkeypatch, MANY, MANY)
+    node = node_of(tiny_config(identify_guard=True), tiny_splits().train)
+    found = find_own(node, 60)
+    assert torch.equal(found.mask, NONE)
+    assert (found.flaw, found.tries) == ("21 of 60 examples are called wrong, which is hardly a minority", 2)
+    reply = identify(node, Payload(numbers={"examples": 60}))
+    assert (reply.integer("useless"), reply.integer("tries"), reply.integer("errors")) == (1, 2, 0)
+
+
+def test_without_the_guard_a_flawed_set_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    Tries(monkeypatch, MANY)
+    found = find_own(node_of(tiny_config(identify_guard=False), tiny_splits().train), 60)
+    assert torch.equal(found.mask, MANY)
+    assert (found.flaw, found.tries) == ("", 1)
+
+
+def test_the_report_names_the_useless(monkeypatch: pytest.MonkeyPatch) -> None:
+    large, small = torch.ones(20).bool(), torch.arange(20) < 2
+    monkeypatch.setattr(module, "_train_and_split", lambda node, _: a_try(small if node.partition_id else large))
+    machines = stages(tiny_config(identify_guard=True)).report["machines"]
+    assert [(machine["useless"], machine["tries"]) for machine in machines] == [(True, 2), (False, 1), (False, 1)]
+
+
+def test_only_peers_keep_their_model() -> None:
+    for identify_by, kept in (("local", False), ("peers", True)):
+        node = node_of(tiny_config(identify=identify_by), tiny_splits().train)
+        find_own(node, 60)
+        assert (OWN_MODEL in node.memo) == kept
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, masks: list[torch.Tensor], rounds: int) -> Any:
+    """Let the looks of one machine find these masks; return what the machine then keeps."""
+    wanted = iter(masks)
+    monkeypatch.setitem(module.SPLITS, "misclassified", lambda logits, label: next(wanted))  # noqa: ARG005
+    config = tiny_config(identify_stop="stable", identify_rounds=rounds, identify_batch_size=6)  # 10 steps
+    return find_own(node_of(config, tiny_splits().train), 60)
+
+
+def test_a_set_that_has_become_stable_and_grows_no_more_ends_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 60: 30 other ones, then 10, 10 (overlap 1: stable), 12 (10/12 > .8 and larger: kept), 12: no longer growing.
+    sets = [torch.arange(60) >= 30, torch.arange(60) < 10, torch.arange(60) < 10, torch.arange(60) < 12]
+    found = looks(monkeypatch, [*sets, torch.arange(60) < 12, NONE], rounds=10)
+    assert torch.equal(found.mask, torch.arange(60) < 12)
+    assert found.steps == 5  # the fifth look of ten, after 5 of 10 steps
+
+
+def test_without_a_stable_set_as_many_looks_are_added_and_the_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ten examples each, from these on: every two overlap by 5/15 = .33 at most.
+    sets = [(torch.arange(60) >= first) & (torch.arange(60) < first + 10) for first in (0, 10, 15, 20, 40)]
+    found = looks(monkeypatch, [*sets, *sets], rounds=5)
+    assert torch.equal(found.mask, sets[4])
+    assert found.steps == 20
+
+
+def test_the_added_looks_end_with_the_first_stable_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = [(torch.arange(60) >= first) & (torch.arange(60) < first + 10) for first in (0, 10, 15, 20, 40, 50, 50)]
+    found = looks(monkeypatch, sets, rounds=5)
+    assert torch.equal(found.mask, sets[6])
+    assert found.steps == 14  # seven looks of two steps
+
+
+def test_last_is_stable_with_one_look() -> None:
+    """One look at the end is no look on the way: the two rules are then one."""
+    data = tiny_splits().train
+    one = find_own(node_of(tiny_config(identify_stop="last"), data), 60)
+    other = find_own(node_of(tiny_config(identify_stop="stable", identify_rounds=1), data), 60)
+    assert torch.equal(one.mask, other.mask)
+    assert one.steps == other.steps == 8
+
+
+def test_what_is_found_goes_round_the_cache(tmp_path: Any, trainings: list[int]) -> None:
+    cache, config = StageCache(tmp_path), tiny_config(identify="peers", identify_guard=True)
+    nodes = [replace(node_of(config, tiny_splits().train), cache=cache, memo={}) for _ in range(2)]
+    first, second = (find_own(node, 60) for node in nodes)
+    assert trainings == [0] * first.tries
+    assert torch.equal(first.mask, second.mask)
+    assert (first.seconds, first.steps, first.flaw) == (second.seconds, second.steps, second.flaw)
+    np.testing.assert_array_equal(nodes[0].memo[OWN_MODEL], nodes[1].memo[OWN_MODEL])
+
+
+def test_under_the_guard_a_diverging_model_is_tried_again_and_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def diverging(*_: Any) -> None:
+        raise DivergedError("the loss became inf at step 1; lower the learning rate")
+
+    monkeypatch.setattr(module, "_train_and_split", diverging)
+    found = find_own(node_of(tiny_config(identify_guard=True), tiny_splits().train), 60)
+    assert (int(found.mask.sum()), found.tries) == (0, 2)
+    assert "loss became inf" in found.flaw
+    with pytest.raises(DivergedError):
+        find_own(node_of(tiny_config(identify_guard=False), tiny_splits().train), 60)

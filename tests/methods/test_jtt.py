@@ -1,5 +1,6 @@
 """Just Train Twice: whose examples are upsampled, by how much, and what is said when it is odd."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,17 +8,17 @@ import pytest
 import torch
 
 from fedjtt.errors import EngineError
-from fedjtt.methods import identify_local
+from fedjtt.methods import identify_local, jtt
 from fedjtt.methods.base import Payload
-from fedjtt.methods.jtt import JTT
-from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
+from fedjtt.methods.jtt import JTT, candidate_fractions
+from tests.tiny import a_try, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 ODD = torch.arange(60) % 10 == 3  # 3, 13, 23, 33, 43, 53
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, wrong: torch.Tensor) -> None:
     """Let every machine call exactly these train rows wrong."""
-    monkeypatch.setattr(identify_local, "_train_and_split", lambda node, steps: (wrong[node.data.train.rows], 0.1))  # noqa: ARG005
+    monkeypatch.setattr(identify_local, "_train_and_split", lambda node, _: a_try(wrong[node.data.train.rows]))
 
 
 @pytest.mark.parametrize(("convention", "times"), [("copies", 5), ("extra", 6)])
@@ -140,3 +141,107 @@ def test_an_example_on_two_machines_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     strategy, grid = parts_of_a_run(tiny_config(), tiny_splits(), rows)
     with pytest.raises(EngineError, match="announced 7 errors and named 6 different ids"):
         strategy.run(grid)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "labels", "expected"),
+    [
+        (0.8, 5, [0.8]), (3.0, 2, [3.0]),
+        ("balance", 5, [4.0]), ("balance", 2, [1.0]), ("balance", 1, [1.0]),
+        ("validated", 5, [0.8, 2.0, 4.0]), ("validated", 3, [0.8, 2.0]), ("validated", 2, [0.8, 1.0, 2.0]),
+    ],
+)  # fmt: skip
+def test_the_fractions_to_try(fraction: Any, labels: int, expected: list[float]) -> None:
+    """balance: the number of labels less one; validated: the original's .8, 2 and balance, each once."""
+    assert candidate_fractions(fraction, labels) == expected
+
+
+@pytest.mark.parametrize("robust", ["central", "federated"])
+def test_balance_makes_the_errors_as_many_as_the_rest_for_two_labels(
+    monkeypatch: pytest.MonkeyPatch, robust: str
+) -> None:
+    # N = 60, |E| = 6: nominal 9, fraction 1: 9 copies of 6 are the other 54.
+    done, _, spy = run(monkeypatch, ODD, robust=robust, upsample_fraction="balance")
+    assert (done.identification["upsample-factor"], done.identification["upsample-fraction"]) == (9, 1.0)
+    assert sum(spy.sizes[0]) == 2 * 54
+
+
+def test_a_given_factor_has_no_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, _, spy = run(monkeypatch, ODD, upsample=3, upsample_fraction="validated")
+    assert (done.identification["upsample-factor"], done.identification["upsample-fraction"]) == (3, None)
+    assert len(spy.sizes) == 2  # one training of two rounds
+
+
+# Nominal is 9 for ODD: .8, 1 and 2 make the factors 7 (of 7.2), 9 and 18.
+FACTORS = {0.8: 7, 1.0: 9, 2.0: 18}
+
+
+@pytest.mark.parametrize("best", [0.8, 1.0, 2.0])
+def test_validated_takes_the_factor_that_validation_likes_best_and_pays_for_all(
+    monkeypatch: pytest.MonkeyPatch, best: float
+) -> None:
+    alone = {}
+    for fraction, factor in FACTORS.items():
+        alone[factor], _, _ = run(monkeypatch, ODD, upsample_fraction=fraction, robust="federated")
+
+    original = jtt.fit_rounds
+
+    def scripted(server: Any, plan: Any) -> Any:
+        """Every training is what it is, but for its score and its time."""
+        trained = original(server, plan)
+        factor = plan.request.integer("factor")
+        worst = 0.5 if factor == FACTORS[best] else 0.4
+        for line in trained.history:
+            line |= {"validation.worst-group-accuracy": worst, "validation.average-accuracy": 0.9}
+        return replace(trained, seconds={"robust": float(factor), "robust-sum": 100.0})
+
+    monkeypatch.setattr(jtt, "fit_rounds", scripted)
+    done, _, spy = run(monkeypatch, ODD, upsample_fraction="validated", robust="federated")
+    assert (done.identification["upsample-factor"], done.identification["upsample-fraction"]) == (FACTORS[best], best)
+    assert done.weights.tobytes() == alone[FACTORS[best]].weights.tobytes()
+    assert (done.seconds["robust"], done.seconds["robust-sum"]) == (7 + 9 + 18, 300.0)
+    assert [sum(sizes) for sizes in spy.sizes] == [60 + (f - 1) * 6 for f in FACTORS.values() for _ in range(2)]
+
+
+def test_validated_goes_by_the_selections_score_and_then_by_the_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {7: (0.5, 0.6), 9: (0.5, 0.7), 18: (0.4, 0.9)}
+    original = jtt.fit_rounds
+
+    def scripted(server: Any, plan: Any) -> Any:
+        trained = original(server, plan)
+        worst, average = scores[plan.request.integer("factor")]
+        trained.history[trained.selected_round - 1].update(
+            {"validation.worst-group-accuracy": worst, "validation.average-accuracy": average}
+        )
+        return trained
+
+    monkeypatch.setattr(jtt, "fit_rounds", scripted)
+    for selection, factor in (("val-worst-group", 9), ("val-average", 18)):
+        done, _, _ = run(monkeypatch, ODD, upsample_fraction="validated", selection=selection)
+        assert done.identification["upsample-factor"] == factor
+
+
+def test_fractions_that_make_the_same_factor_are_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 24 of 60 wrong: nominal 1.5; .8, 1 and 2 make 1, 1 and 3.
+    done, _, spy = run(monkeypatch, torch.arange(60) < 24, upsample_fraction="validated")
+    assert len(spy.sizes) == 2 * 2
+    if done.identification["upsample-factor"] == 1:
+        assert done.identification["upsample-fraction"] == 0.8
+
+
+@pytest.mark.parametrize("aggregator", ["fedavgm", "fedadam", "fednova"])
+def test_validated_trains_each_factor_as_if_alone(monkeypatch: pytest.MonkeyPatch, aggregator: str) -> None:
+    """No state of the server's optimiser is left over from the factor before."""
+    settings: dict[str, Any] = {"robust": "federated", "averaging": "none", "aggregator": aggregator}
+    alone = {factor: run(monkeypatch, ODD, upsample=factor, **settings)[0] for factor in FACTORS.values()}
+    trained: dict[int, Any] = {}
+    original = jtt.fit_rounds
+
+    def noting(server: Any, plan: Any) -> Any:
+        return trained.setdefault(plan.request.integer("factor"), original(server, plan))
+
+    monkeypatch.setattr(jtt, "fit_rounds", noting)
+    run(monkeypatch, ODD, upsample_fraction="validated", **settings)
+    assert list(trained) == [7, 9, 18]
+    for factor, each in trained.items():
+        assert each.weights.tobytes() == alone[factor].weights.tobytes()

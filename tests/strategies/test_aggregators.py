@@ -9,8 +9,9 @@ from fedjtt.client_app import app
 from fedjtt.config import AUTO_SERVER_RATE, RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.fit import _Rounds
+from fedjtt.rules import NOT_THE_MEAN
 from fedjtt.simulation import InProcessGrid
-from strategies.aggregators import AGGREGATORS, Aggregator
+from strategies.aggregators import AGGREGATORS, identify_aggregator, robust_aggregator
 from tests.tiny import parts_of_a_run, tiny_config, tiny_splits
 
 Vector = Any
@@ -27,7 +28,7 @@ def combine(
         **plain,
         **{k.replace("_", "-"): v for k, v in more.items()},
     }
-    aggregator = Aggregator(RunConfig.parse(values))
+    aggregator = robust_aggregator(RunConfig.parse(values))
     for server_round in range(1, rounds + 1):
         current = aggregator.combine(server_round, current, list(zip(updates, sizes, strict=True)))
     return current
@@ -35,16 +36,20 @@ def combine(
 
 @pytest.fixture
 def vectors() -> list[Vector]:
+    InProcessGrid(app, RunConfig(), 1)  # gives this process an identity
     return list(np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32))
 
 
 SIZES = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 80.5]
 
+AGGREGATORS_OF_IDENTIFICATION = sorted(set(AGGREGATORS) - {"fednova"})
+
 
 @pytest.mark.parametrize("name", sorted(AGGREGATORS))
 def test_every_rule_runs_a_stage(name: str) -> None:
     """Seven machines: Bulyan's bound 4 f + 3 for the f = int(.2 * 7) = 1 that it is told to withstand."""
-    rest = {"averaging": "none", "server_learning_rate": 0.01} if name in AUTO_SERVER_RATE else {"averaging": "ema"}
+    rest = {"server_learning_rate": 0.01} if name in AUTO_SERVER_RATE else {}
+    rest |= {"averaging": "none" if name in NOT_THE_MEAN else "ema"}
     config = tiny_config(machines=7, aggregator=name, robust="federated", method="erm", batch_size=4, **rest)
     strategy, grid = parts_of_a_run(config, tiny_splits())
     trained = strategy.run(grid)
@@ -145,3 +150,31 @@ def test_rules_with_an_optimiser_of_the_servers_refuse_averages() -> None:
         with pytest.raises(ConfigError, match="set averaging to none"):
             RunConfig.parse({"aggregator": name, "averaging": "ema"})
         assert RunConfig.parse({"aggregator": name, "averaging": "none"}).server_learning_rate == rate
+
+
+@pytest.mark.parametrize("name", AGGREGATORS_OF_IDENTIFICATION)
+def test_every_rule_joins_identifications_updates(name: str) -> None:
+    """Eleven machines for Bulyan, which withstands int(.2 * 11) = 2 of them: 4 f + 3."""
+    config = tiny_config(machines=11, identify="federated", identify_epochs=2, identify_aggregator=name)
+    strategy, grid = parts_of_a_run(config, tiny_splits())
+    found = strategy.run(grid).identification
+    assert found is not None
+    assert (found["rounds"], len(found["machines"])) == (2, 11)
+
+
+def test_identification_has_a_rule_of_its_own_at_flowers_rate(vectors: list[Vector]) -> None:
+    # FedAdam's first step, see above, at Flower's eta = .1, whatever the robust stage's rule and rate are.
+    config = RunConfig.parse({"identify-aggregator": "fedadam", "machines": 8})
+    joined = identify_aggregator(config).combine(1, vectors[0], list(zip(vectors, SIZES, strict=True)))
+    d = np.average(vectors, axis=0, weights=SIZES) - vectors[0]
+    step = 0.1 * np.sqrt(1 - 0.99**2) / (1 - 0.9**2) * 0.1 * d / (np.sqrt(0.01) * np.abs(d) + 1e-3)
+    np.testing.assert_allclose(joined, vectors[0] + step, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("build", [robust_aggregator, identify_aggregator])
+def test_of_a_drawn_share_a_fifth_may_be_malicious(vectors: list[Vector], build: Any) -> None:
+    """Half of 16 machines answer: Bulyan needs 4 f + 3 = 7 for f = int(.2 * 8) = 1; for int(.2 * 16) = 3 it were 15."""
+    settings = {"machines": 16, "fraction-train": 0.5, "robust": "federated", "averaging": "none"}
+    config = RunConfig.parse({**settings, "aggregator": "bulyan", "identify-aggregator": "bulyan"})
+    joined = build(config).combine(1, vectors[0], [(vector, 1.0) for vector in vectors])
+    assert np.isfinite(joined).all()

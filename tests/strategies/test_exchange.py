@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, Error, Message, RecordDict
 
 from fedjtt.client_app import app
 from fedjtt.config import RunConfig
-from fedjtt.errors import ConfigError, DivergedError, EngineError
+from fedjtt.errors import ConfigError, DivergedError, EngineError, ForgottenError
 from fedjtt.methods.base import Payload
 from fedjtt.records import failure_records, to_reply
 from fedjtt.simulation import InProcessGrid
@@ -131,3 +131,16 @@ def test_of_several_failures_the_first_machines_is_told_whatever_came_first() ->
     replies = [Message(failure_records(nan, number), reply_to=sent(9)) for number in (2, 0, 1)]
     with pytest.raises(DivergedError, match="where, machine 0: nan"):
         accept(replies, 3, 0.1, "where")
+
+
+def test_a_machine_that_has_forgotten_did_not_answer_and_the_others_may_be_enough() -> None:
+    forgetful = Message(failure_records(ForgottenError("it is gone"), 4), reply_to=sent(5))
+    accepted, problems = accept([good(0), forgetful, good(1)], 3, 0.6, "fit")
+    assert [partition_id_of(reply) for reply in accepted] == [0, 1]
+    assert problems == ["machine 4: it is gone"]
+    with pytest.raises(EngineError, match="fit: 2 of 3 machines answered, 3 are needed: machine 4: it is gone"):
+        accept([good(0), forgetful, good(1)], 3, 1.0, "fit")
+
+
+def test_identifications_exchanges_are_booked_under_it() -> None:
+    assert {stage_of(action) for action in ("census", "identify", "learn", "lend", "judge")} == {"identify"}

@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Error, Message
+from flwr.app import ArrayRecord, Error, Message, RecordDict
 
 from fedjtt.errors import EngineError
 from fedjtt.methods.base import Payload
+from fedjtt.methods.census import count_population
 from fedjtt.methods.fit import initial_weights
 from fedjtt.records import from_records, to_array_record, to_reply
 from fedjtt.simulation import InProcessGrid
-from tests.tiny import parts_of_a_run, tiny_config, tiny_splits
+from tests.tiny import asked, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
 def renumbered(grid: InProcessGrid, numbers: list[int]) -> InProcessGrid:
@@ -203,3 +204,108 @@ def test_summary_speaks(caplog: pytest.LogCaptureFixture) -> None:
     strategy, _ = parts_of_a_run(tiny_config(), tiny_splits())
     with caplog.at_level("INFO", logger="flwr"):
         strategy.summary()
+
+
+def judgement(models: list[Any], steps: int) -> Payload:
+    return Payload({"models": np.stack(models)}, {"examples": 60, "steps": steps, "tries": 1})
+
+
+def initial_model(scale: float = 1.0) -> Any:
+    return node_of(tiny_config(), tiny_splits().train).initial_model().vector.numpy() * np.float32(scale)
+
+
+def test_every_machine_can_have_a_request_of_its_own() -> None:
+    """By partition id, whatever its node's id is; machines without one are not asked."""
+    strategy, grid = parts_of_a_run(tiny_config(machines=4, identify="peers"), tiny_splits())
+    strategy._machines_grid = renumbered(grid, [90, 17, 55, 4])
+    seen = spy(grid, "judge")
+    count_population(strategy, "machines")
+    requests = {number: judgement([initial_model()] * (number + 1), steps=10 + number) for number in (3, 0, 2)}
+    replies = strategy.ask("machines", "judge", requests)
+    assert [reply.integer("steps") for reply in replies] == [10, 12, 13]
+    assert [reply.integer("partition-id") for reply in replies] == [0, 2, 3]
+    assert seen == [[0, 2, 3]]
+
+
+def test_the_servers_own_node_is_no_machine() -> None:
+    """With one machine both answer alone; the machine is still reached where it is."""
+    strategy, grid = parts_of_a_run(tiny_config(machines=1, identify="peers"), tiny_splits())
+    strategy._machines_grid = renumbered(grid, [77])
+    count_population(strategy, "machines")
+    initial_weights(strategy)
+    (reply,) = strategy.ask("machines", "judge", {0: judgement([initial_model()], steps=5)})
+    assert reply.integer("steps") == 5
+
+
+def test_a_forgetful_machine_is_told_what_was_kept_and_asked_again() -> None:
+    """Its own part of what was kept, and then its present request; the others are asked once."""
+    config = tiny_config(identify="peers", robust="federated")
+    strategy, grid = parts_of_a_run(config, tiny_splits())
+    strategy._machines_grid = grid
+    count_population(strategy, "machines")
+    requests = {number: judgement([initial_model(-1.0) if number else initial_model()], number) for number in range(3)}
+    strategy.ask("machines", "judge", requests)
+    strategy.keep("judge", requests)
+    grid._contexts[2].state = RecordDict()
+    seen = asked(grid)
+    numbers = {"round": 1, "first": 0, "last": 2, "total": 4, "factor": 3, "examples": 60}
+    replies = strategy.ask("machines", "fit", Payload({"weights": initial_model()}, numbers), 1)
+    assert [(action, machine) for action, machine, _, _ in seen] == [
+        ("fit", 0), ("fit", 1), ("fit", 2), ("judge", 1), ("fit", 1),
+    ]  # fmt: skip
+    assert seen[3][2].integer("steps") == 1
+    assert [reply.integer("partition-id") for reply in replies] == [0, 1, 2]
+
+
+def test_messages_that_are_sent_again_are_new_ones() -> None:
+    """Flower's SuperLink names a message by its content, and takes each one once."""
+    config = tiny_config(identify="federated", robust="federated")
+    strategy, grid = parts_of_a_run(config, tiny_splits())
+    sent: list[Message] = []
+    original = grid.send_and_receive
+
+    def forgetting(messages: Iterable[Message], **rest: Any) -> Any:
+        listed = list(messages)
+        if listed[0].metadata.message_type == "train.fit" and not any(
+            m.metadata.message_type == "train.fit" for m in sent
+        ):
+            grid._contexts[1].state = RecordDict()
+        assert not [message for message in listed if any(message is other for other in sent)]
+        sent.extend(listed)
+        return original(listed, **rest)
+
+    grid.send_and_receive = forgetting  # type: ignore[method-assign, assignment]
+    strategy.run(grid)
+    fits = [m for m in sent if m.metadata.message_type == "train.fit"]
+    assert [m.metadata.dst_node_id for m in fits] == [1, 2, 3, 1, 1, 2, 3]
+
+
+def test_every_stage_has_an_aggregator_of_its_own_that_starts_afresh() -> None:
+    """FedAvgM from x = 0 with updates 1: v = -1, x = 1; then v = -.9 - 0 (the update is where x is), x = 1.9."""
+    settings: dict[str, Any] = {"aggregator": "fedavgm", "averaging": "none", "robust": "federated"}
+    strategy, _ = parts_of_a_run(tiny_config(identify_aggregator="fedavgm", **settings), tiny_splits())
+    one = [(np.ones(3, np.float32), 1.0)]
+
+    def two_rounds(stage: str) -> list[float]:
+        first = strategy.combine(1, np.zeros(3, np.float32), one, stage)
+        second = strategy.combine(2, first, [(first, 1.0)], stage)
+        return [float(first[0]), float(second[0])]
+
+    for stage in ("identify", "identify-again", "robust", "robust"):  # a second training has no momentum of the first
+        assert two_rounds(stage) == pytest.approx([1.0, 1.9])
+    # and a stage's second round goes on where its first was, whatever another stage did in between
+    strategy.combine(1, np.zeros(3, np.float32), one, "identify")
+    strategy.combine(1, np.zeros(3, np.float32), [(np.full(3, 5.0, np.float32), 1.0)], "robust")
+    joined = strategy.combine(2, np.ones(3, np.float32), one, "identify")
+    assert float(joined[0]) == pytest.approx(1.9)
+
+
+def test_a_drawn_share_learns_the_common_model_and_everybody_judges_by_it() -> None:
+    settings: dict[str, Any] = {"identify_rounds": 4, "identify_epochs": 4}
+    config = tiny_config(machines=6, identify="federated", robust="federated", fraction_train=0.5, **settings)
+    strategy, grid = parts_of_a_run(config, tiny_splits())
+    learned, judged = spy(grid, "learn"), spy(grid, "judge")
+    strategy.run(grid)
+    assert [len(drawn) for drawn in learned] == [3] * 4
+    assert len({tuple(drawn) for drawn in learned}) > 1
+    assert judged == [[0, 1, 2, 3, 4, 5]]

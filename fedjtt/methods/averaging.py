@@ -1,0 +1,44 @@
+"""How machines' weights are joined before or beside Flower's rule: plain means, and FedNova's normalised updates."""
+
+import numpy as np
+
+from fedjtt.methods.base import Array
+from fedjtt.training import Span
+
+
+def by_size(span: Span, share: float) -> Span:
+    """Return the span of a machine whose weighted size is `share` of the mean; it has at least one step."""
+    first, last = round(span.first * share), round(span.last * share)
+    return Span(first, max(last, first + 1), max(round(span.total * share), first + 1))
+
+
+def normalised(
+    current: Array, updates: list[tuple[Array, float]], steps: list[int], momentum: float
+) -> list[tuple[Array, float]]:
+    """Return updates as if all machines had gone equally far: FedNova (Wang et al. 2020).
+
+    A machine's change is divided by the weight that its steps' gradients have in it (with momentum m, t steps weigh
+    ``(t - m (1 - m^t) / (1 - m)) / (1 - m)``) and multiplied by the mean of these, so that a machine with more steps
+    does not pull the objective towards its own data.
+    """
+    reach = [(t - momentum * (1 - momentum**t) / (1 - momentum)) / (1 - momentum) for t in steps]
+    total = sum(size for _, size in updates)
+    mean = sum(size * own for (_, size), own in zip(updates, reach, strict=True)) / total
+    return [
+        (current + (weights - current) * np.float32(mean / own), size)
+        for (weights, size), own in zip(updates, reach, strict=True)
+    ]
+
+
+def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:
+    """Return the mean of float32 vectors by size, summed in the given order in float64.
+
+    One vector comes back to the last bit.
+    """
+    if len(vectors) == 1:
+        return vectors[0]
+    total = sum(sizes)
+    mean = np.zeros_like(vectors[0], dtype=np.float64)
+    for vector, size in zip(vectors, sizes, strict=True):
+        mean += vector.astype(np.float64) * (size / total)
+    return mean.astype(vectors[0].dtype)

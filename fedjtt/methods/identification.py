@@ -1,0 +1,175 @@
+"""The error set of a machine, however it was found: the node's memory of it, and the report that the server joins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedjtt.cache import pack_json, unpack_json
+from fedjtt.data.grouped import minority_mask
+from fedjtt.evaluation import precision_recall
+from fedjtt.inference.error_set import pack_mask, unpack_mask
+from fedjtt.methods.base import Array, Node, Payload, Server
+from fedjtt.methods.census import Population
+
+MASK, ABOUT = "error-mask", "error-about"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a machine knows of its error set.
+
+    Attributes
+    ----------
+    mask : Tensor
+        bool ``[n]`` over the machine's train examples.
+    seconds : float
+        CPU seconds of training and splitting on this machine, as far as it did them for itself.
+    steps : int
+        Steps of its own model; 0 where it has none.
+    flaw : str
+        Why the set of a model was left out (and the mask is empty), or an empty string.
+    tries : int
+        Models that were trained for it.
+    """
+
+    mask: Tensor
+    seconds: float
+    steps: int = 0
+    flaw: str = ""
+    tries: int = 1
+
+
+def pack_found(found: Found) -> dict[str, Array]:
+    """Return arrays that keep what was found, in a machine's memo or its cache."""
+    about = {"seconds": found.seconds, "steps": found.steps, "flaw": found.flaw, "tries": found.tries}
+    return {MASK: pack_mask(found.mask), ABOUT: pack_json(about)}
+
+
+def unpack_found(saved: Mapping[str, Array], examples: int) -> Found:
+    """Return what :func:`pack_found` packed."""
+    return Found(unpack_mask(saved[MASK], examples), **unpack_json(saved[ABOUT]))
+
+
+def recall_found(node: Node) -> Found | None:
+    """Return what the machine has found before, or None if it has forgotten."""
+    return unpack_found(node.memo, len(node.data.train)) if MASK in node.memo else None
+
+
+def forget_found(node: Node) -> None:
+    """Forget the machine's error set."""
+    for name in (MASK, ABOUT):
+        node.memo.pop(name, None)
+
+
+def report_found(node: Node, request: Payload, found: Found) -> Payload:
+    """Report counts of the error set; ids too if, and only if, the server trains on its own data.
+
+    The attribute is read only to count how many of the errors are true minority, after they have been found.
+    """
+    part, mask = node.data.train, found.mask
+    numbers: dict[str, Any] = {
+        "examples": len(part), "errors": int(mask.sum()), "steps": found.steps, "seconds": found.seconds,
+        "tries": found.tries, "useless": int(found.flaw != ""),
+    }  # fmt: skip
+    if "majority" in request.numbers:
+        minority = minority_mask(part.dataset, torch.tensor(request.integers("majority")))[part.rows]
+        numbers |= {"minority": int(minority.sum()), "true-positives": int((minority & mask).sum())}
+    ids = {"error-ids": part.id[mask].numpy()} if node.config.robust == "central" else {}
+    return Payload(ids, numbers)
+
+
+def label_counts(node: Node, mask: Tensor) -> tuple[list[int], list[int]]:
+    """Return the examples called wrong and the examples in all, of every label: what the guard judges by."""
+    part = node.data.train
+    label, labels = part.dataset.label[part.rows], part.dataset.num_labels
+    errors, sizes = (torch.bincount(rows, minlength=labels).tolist() for rows in (label[mask], label))
+    return errors, sizes
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The machines' error sets, in the order of their partition ids.
+
+    Attributes
+    ----------
+    examples, errors : list of int
+        Train examples and errors of each machine.
+    ids : ndarray or None
+        int64, ascending: the union of the reported ids; None where only counts were asked for.
+    report : dict
+        What the result says of the identification.
+    seconds : dict
+        CPU seconds, ``sum`` over the machines and the ``slowest``.
+    """
+
+    examples: list[int]
+    errors: list[int]
+    ids: Array | None
+    report: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def join_reports(
+    server: Server,
+    replies: Sequence[Payload],
+    before: dict[str, float] | None = None,
+    about: dict[str, Any] | None = None,
+) -> Identified:
+    """Join the machines' reports: counts, and ids where they were reported.
+
+    Parameters
+    ----------
+    before : dict or None
+        CPU seconds, ``sum`` and ``slowest``, of what the machines did before they split their data.
+    about : dict or None
+        What the result says beside the counts.
+    """
+    machines = [_machine_report(reply) for reply in replies]
+    ids = None
+    if server.config.robust == "central":
+        ids = np.unique(np.concatenate([reply.arrays["error-ids"] for reply in replies]))
+    seconds = [machine["seconds"] for machine in machines]
+    earlier = before or {"sum": 0.0, "slowest": 0.0}
+    overall = _overall_report(replies)
+    server.progress("identify", len(machines), len(machines), overall)
+    return Identified(
+        examples=[machine["samples"] for machine in machines],
+        errors=[machine["error-set-size"] for machine in machines],
+        ids=ids,
+        report={**overall, **(about or {}), "machines": machines},
+        seconds={"sum": earlier["sum"] + sum(seconds), "slowest": earlier["slowest"] + max(seconds)},
+    )
+
+
+def request_of(population: Population) -> dict[str, Any]:
+    """Return what every machine is told to report its error set: the sizes, and what the true minority is."""
+    numbers: dict[str, Any] = {"examples": population.total}
+    if population.majority is not None:
+        numbers["majority"] = population.majority
+    return numbers
+
+
+def _machine_report(reply: Payload) -> dict[str, Any]:
+    errors = reply.integer("errors")
+    report = {"samples": reply.integer("examples"), "error-set-size": errors, "steps": reply.integer("steps")}
+    precision, recall = None, None
+    if "minority" in reply.numbers:
+        precision, recall = precision_recall(reply.integer("true-positives"), errors, reply.integer("minority"))
+        report["minority"] = reply.integer("minority")
+    told = {"tries": reply.integer("tries"), "useless": bool(reply.integer("useless"))}
+    return report | {"precision": precision, "recall": recall, **told, "seconds": reply.real("seconds")}
+
+
+def _overall_report(replies: Sequence[Payload]) -> dict[str, Any]:
+    errors = sum(reply.integer("errors") for reply in replies)
+    report: dict[str, Any] = {"error-set-size": errors, "precision": None, "recall": None}
+    if all("minority" in reply.numbers for reply in replies):
+        true_positives = sum(reply.integer("true-positives") for reply in replies)
+        minority = sum(reply.integer("minority") for reply in replies)
+        report["precision"], report["recall"] = precision_recall(true_positives, errors, minority)
+        report["minority"] = minority
+    return report

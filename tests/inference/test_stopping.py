@@ -1,0 +1,78 @@
+"""When to stop, by hand: sets given as (size, examples in both, examples in either)."""
+
+import pytest
+
+from fedjtt.inference.stopping import GROWTH, STABLE_OVERLAP, Watch
+
+Look = tuple[int, int, int]
+
+
+def watched(looks: list[Look], flawed: tuple[int, ...] = ()) -> tuple[int, int, bool]:
+    """Return the number of the look that is kept, how many were taken, and whether there was a stop."""
+    watch, kept = Watch(), -1
+    for number, look in enumerate(looks):
+        if watch.keeps(*look, flawed=number in flawed):
+            kept = number
+        if watch.stop:
+            break
+    assert watch.looks == number + 1
+    return kept, watch.looks, watch.stop
+
+
+def test_a_first_look_is_kept_for_want_of_another_and_never_stable() -> None:
+    assert watched([(10, 0, 60)]) == (0, 1, False)
+    assert watched([(10, 10, 10)]) == (0, 1, False)
+
+
+def test_the_largest_stable_set_is_kept_and_no_growth_is_the_end() -> None:
+    # 10 after 30 others; then overlaps 9/11 = .82 and 11/13 = .85 (stable, growing); then 13/13 without growth.
+    looks = [(30, 0, 60), (10, 2, 38), (10, 9, 11), (13, 11, 13), (13, 13, 13), (40, 13, 40)]
+    assert watched(looks) == (3, 5, True)
+
+
+def test_a_row_that_breaks_off_is_replaced_by_a_later_one_and_only_by_one() -> None:
+    # stable at the third look; 10/13 = .77 is not: the model learns again, and the third look stands until
+    looks = [(30, 0, 60), (10, 2, 38), (10, 9, 11), (13, 10, 13)]
+    assert watched(looks) == (2, 4, False)
+    # ... the next stable one, which may be smaller, and which no growth then ends
+    assert watched([*looks, (9, 9, 11), (9, 9, 9)]) == (4, 6, True)
+
+
+@pytest.mark.parametrize(("both", "stable"), [(79, False), (80, True), (100, True)])
+def test_stable_is_an_overlap_of_four_fifths(both: int, stable: bool) -> None:
+    assert STABLE_OVERLAP == 0.8
+    watch = Watch()
+    watch.keeps(90, 0, 200, flawed=False)
+    assert watch.keeps(90, both, 100, flawed=False)  # stable, or the last look: either way the one to keep
+    assert watch.settled is stable
+    assert watch.kept == (90 if stable else 0)
+
+
+@pytest.mark.parametrize(("size", "grows"), [(100, False), (102, False), (103, True)])
+def test_growth_is_more_than_two_per_cent(size: int, grows: bool) -> None:
+    assert GROWTH == 1.02
+    watch = Watch()
+    watch.keeps(100, 0, 200, flawed=False)
+    watch.keeps(100, 95, 105, flawed=False)
+    assert watch.keeps(size, 100, size, flawed=False) is grows
+    assert watch.stop is not grows
+
+
+def test_a_shrinking_set_is_the_end() -> None:
+    """The model learns the minority by heart: the set before is the better one."""
+    assert watched([(20, 0, 60), (20, 18, 22), (17, 17, 20)]) == (1, 3, True)
+
+
+def test_a_flawed_set_is_never_stable() -> None:
+    looks = [(50, 0, 60), (50, 50, 50), (50, 50, 50)]
+    assert watched(looks, flawed=(0, 1, 2))[2] is False
+    assert watched(looks)[2] is True
+
+
+def test_without_a_stable_set_the_last_one_is_kept() -> None:
+    # overlaps .1, .5, .3: nothing is stable, the model still learns
+    assert watched([(30, 0, 60), (10, 4, 40), (12, 8, 16), (10, 6, 20)]) == (3, 4, False)
+
+
+def test_an_empty_set_is_not_stable_but_stands_as_the_last() -> None:
+    assert watched([(10, 0, 60), (0, 0, 10), (0, 0, 0)]) == (2, 3, False)

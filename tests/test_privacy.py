@@ -1,0 +1,90 @@
+"""What leaves a machine, message by message: under ``robust = federated`` no id, no row, no label."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedjtt.methods.base import Payload
+from tests.tiny import asked, parts_of_a_run, tiny_config, tiny_splits
+
+PARAMETERS = 5 * 128 + 129 * 128 + 129 * 2
+COUNTS = {"examples", "errors", "steps", "seconds", "tries", "useless", "minority", "true-positives"}
+# By action: the arrays that a reply may hold, each a whole network's parameters, and the numbers.
+ARRAYS = {"learn": {"weights"}, "lend": {"model"}, "fit": {"weights", "average"}}
+NUMBERS = {
+    "census": {"examples", "labels", "group-counts"},
+    "identify": COUNTS,
+    "judge": COUNTS | {"label-errors", "label-sizes", "both", "either"},
+    "learn": {"size", "seconds"},
+    "lend": {"machine", "steps", "seconds", "tries", "useless"},
+    "fit": {"size", "loss", "seconds", "steps"},
+    "assess": {"correct", "count", "attributes"},
+}
+# Lists have an entry for each label or group, never for each example; the tiny data has 2 labels and 4 groups.
+LENGTHS = {"group-counts": 4, "label-errors": 2, "label-sizes": 2, "correct": 4, "count": 4}
+
+
+def replies(**changes: Any) -> list[tuple[str, Payload]]:
+    settings = {"evaluation_at": "machines", "identify_learning_rate": 0.05, "identify_epochs": 3, **changes}
+    strategy, grid = parts_of_a_run(tiny_config(**settings), tiny_splits())
+    seen = asked(grid)
+    strategy.run(grid)
+    return [(action, reply) for action, _, _, reply in seen]
+
+
+WAYS = [
+    {"identify": "local", "identify_guard": True},
+    {"identify": "local", "identify_split": "clusters", "identify_stop": "stable"},
+    {"identify": "federated", "identify_guard": True},
+    {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4},
+    {"identify": "federated", "identify_stop": "val-groups"},
+    {"identify": "peers", "identify_guard": True},
+    {"identify": "peers", "peer_vote": "mean-loss", "aggregator": "fednova", "averaging": "none"},
+]
+
+
+@pytest.mark.parametrize("changes", WAYS, ids=str)
+def test_federated_replies_are_weights_and_the_documented_numbers(changes: dict[str, Any]) -> None:
+    seen = replies(robust="federated", **changes)
+    expected = {"local": {"identify"}, "federated": {"learn", "judge"}, "peers": {"lend", "judge"}}
+    assert {action for action, _ in seen} == {"census", "fit", "assess"} | expected[changes["identify"]]
+    for action, reply in seen:
+        assert set(reply.arrays) <= ARRAYS.get(action, set()), action
+        for array in reply.arrays.values():
+            assert (array.dtype, array.shape) == (np.float32, (PARAMETERS,))
+        assert set(reply.numbers) <= NUMBERS[action] | {"partition-id"}, action
+        for name, value in reply.numbers.items():
+            assert (len(value) if isinstance(value, list) else 0) == LENGTHS.get(name, 0), name
+
+
+@pytest.mark.parametrize("identify", ["local", "federated", "peers"])
+def test_under_central_the_error_sets_ids_are_all_that_comes_on_top(identify: str) -> None:
+    for action, reply in replies(robust="central", identify=identify):
+        allowed = ARRAYS.get(action, set()) | ({"error-ids"} if action in ("identify", "judge") else set())
+        assert set(reply.arrays) <= allowed
+        if "error-ids" in reply.arrays:
+            assert len(reply.arrays["error-ids"]) == reply.integer("errors")
+        assert set(reply.numbers) <= NUMBERS[action] | {"partition-id"}
+
+
+@pytest.mark.parametrize("method", ["erm", "group-balanced"])
+def test_methods_that_look_for_no_minority_ask_for_none(method: str) -> None:
+    for action, reply in replies(robust="federated", method=method):
+        assert action in ("census", "fit", "assess")
+        assert set(reply.arrays) <= ARRAYS.get(action, set())
+        assert set(reply.numbers) <= NUMBERS[action] | {"partition-id"}
+
+
+def test_what_a_machine_is_sent_holds_no_other_machines_data() -> None:
+    """Models, spans and totals: nothing that is as long as a machine's data."""
+    for identify in ("local", "federated", "peers"):
+        config = tiny_config(robust="federated", identify=identify)
+        strategy, grid = parts_of_a_run(config, tiny_splits())
+        seen = asked(grid)
+        strategy.run(grid)
+        for action, _, request, _ in seen:
+            for array in request.arrays.values():
+                assert array.dtype == np.float32
+                assert array.shape[-1] == PARAMETERS, action
+            assert all(len(value) <= 4 for value in request.numbers.values() if isinstance(value, list))

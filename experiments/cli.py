@@ -1,4 +1,4 @@
-"""``fedjtt``: run, sweep, report, data."""
+"""``fedjtt``: run, sweep, report, explain, data."""
 
 import os
 import sys
@@ -66,6 +66,14 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a sweep or of 
     from experiments.commands import report_command
 
     report_command(folder, Console())
+
+
+@app.command()
+def explain(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of one finished run.")]) -> None:
+    """Say why a run came out as it did: groups, error set, upsampling, rounds, and what is odd, with what to try."""
+    from experiments.commands import explain_command
+
+    explain_command(folder, Console())
 
 
 @app.command()

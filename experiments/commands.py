@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.execute import execute
+from experiments.explain import explain, read_run
+from experiments.explanation import show
 from experiments.grid import Grid
 from experiments.progress import RunProgress, SweepProgress
 from experiments.sweep import prepare_sweep, run_name, run_sweep
@@ -85,6 +87,11 @@ def report_command(folder: Path, console: Console) -> None:
     path = build_report(folder)
     console.print((folder / "summary.txt").read_text(), highlight=False, markup=False, soft_wrap=True)
     console.print(f"figures: {folder / 'figures'}\nreport:  {path}", highlight=False, soft_wrap=True)
+
+
+def explain_command(folder: Path, console: Console) -> None:
+    """Say why a finished run came out as it did, and what to try."""
+    show(explain(*read_run(folder)), console)
 
 
 def data_command(config: RunConfig | None, sheet: Path | None, console: Console) -> None:

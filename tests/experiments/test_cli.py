@@ -188,7 +188,7 @@ def test_data_lists_and_shows(call: Call, tmp_path: Path) -> None:
 def test_help_lists_the_commands(call: Call) -> None:
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    for command in ("run", "sweep", "report", "data"):
+    for command in ("run", "sweep", "report", "explain", "data"):
         assert command in out
     code, out, _ = call()
     assert code == 2

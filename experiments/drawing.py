@@ -1,8 +1,8 @@
-"""How every figure is drawn: size, axes, legend, colours, numbers beside points; for print and for a phone."""
+"""How every figure is drawn: size, axes, legend, styles, numbers beside points; for print and for a phone."""
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise, product
 from pathlib import Path
 from textwrap import fill
@@ -14,12 +14,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from experiments.measures import human_bytes
+from experiments.settings import Setting
+from experiments.statistics import Estimate
 from fedjtt.tracking import write_atomically
 
 # Okabe and Ito's palette: told apart with every common colour vision; grey and green are kept for the bounds.
 BLUE, VERMILLION, ORANGE, SKY, PURPLE, BLACK = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#000000"
 GREY, GREEN = "#6B6B6B", "#009E73"
 WIDTH = 5.0  # inches: at a phone's width the text is still read
+LEGEND = 0.8  # inches that a figure's height has for its legend
+_PAIRS = ((BLUE, VERMILLION), (SKY, ORANGE), (BLACK, PURPLE))
+_COLOURS = (BLUE, VERMILLION, BLACK, ORANGE, SKY, PURPLE)
+_MARKERS = ("o", "s", "^", "D", "v")  # as many as share no divisor with the colours: 30 different pairs
+_SCHEDULES = {"same-updates": "--", "scaled": ":"}
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -31,17 +39,80 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def new_figure(height: float, note: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of the common width with a note below it, and its panels from top to bottom."""
+def new_figure(height: float, note: str, panels: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of the common width with a note below it, and its panels row by row."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.supxlabel(fill(note, 92, break_on_hyphens=False), fontsize=7, color="#444444", x=0.01, ha="left")
-    axes = list(figure.subplots(panels, 1, squeeze=False)[:, 0])
-    for each in axes:
+    places = list(figure.subplots(-(-panels // columns), columns, squeeze=False).flat)
+    for empty in places[panels:]:
+        empty.remove()
+    for each in places[:panels]:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(True, axis="y", color="#DDDDDD", linewidth=0.6)
         each.set_axisbelow(True)
         each.tick_params(labelsize=8.5)
-    return figure, axes
+    return figure, places[:panels]
+
+
+def outer_labels_only(axes: Sequence[Axes], columns: int) -> None:
+    """Leave out the names and numbers of axes that the panel on the left, or the one below, has too."""
+    for index, each in enumerate(axes):
+        if index % columns:
+            each.set_ylabel("")
+            each.tick_params(labelleft=False)
+        if index + columns < len(axes):
+            each.set_xlabel("")
+            each.tick_params(labelbottom=False)
+
+
+def line_styles(lines: Iterable[Setting]) -> dict[Setting, dict[str, Any]]:
+    """Return a style for every variant, each its own.
+
+    Up to three kinds: colour and marker say central or federated, the pair of colours the kind. More kinds: each has
+    its own colour and marker, and federated ones are hollow. The line says the schedule of identification.
+    """
+    kinds: list[list[Setting]] = []  # variants apart from robust mode and schedule
+    for variant in lines:
+        kind = next((kind for kind in kinds if all(_same_kind(variant, other) for other in kind)), None)
+        if kind is None:
+            kinds.append([variant])
+        else:
+            kind.append(variant)
+    styles: dict[Setting, dict[str, Any]] = {}
+    for index, variant in ((index, variant) for index, kind in enumerate(kinds) for variant in kind):
+        federated = variant.get("robust") == "federated"
+        if len(kinds) <= len(_PAIRS):
+            hollow = variant.get("identify-schedule") == "same-updates"
+            styles[variant] = line_style(variant, "s" if federated else "o", _PAIRS[index][federated], hollow)
+        else:
+            marker, colour = _MARKERS[index % len(_MARKERS)], _COLOURS[index % len(_COLOURS)]
+            styles[variant] = line_style(variant, marker, colour, federated)
+    return styles
+
+
+def _same_kind(one: Setting, other: Setting) -> bool:
+    seen = ("robust", "identify-schedule")
+    differ = any(one.get(key) != other.get(key) for key in seen)
+    return differ and one.agrees(other, "method", "machines", *seen)
+
+
+def line_style(variant: Setting, marker: str, colour: str, hollow: bool) -> dict[str, Any]:
+    """Return matplotlib's words for a style; the line says the schedule of identification."""
+    line = _SCHEDULES.get(variant.get("identify-schedule"), "-")
+    return {"color": colour, "marker": marker, "linestyle": line} | ({"markerfacecolor": "white"} if hollow else {})
+
+
+def draw_means(
+    axes: Axes, x: Sequence[float], values: Sequence[Estimate], label: str, style: Mapping[str, Any]
+) -> None:
+    """Draw means with their intervals, paler and cut off at 0 and 1."""
+    means = np.array([value.mean for value in values])
+    low = means - np.clip([value.low for value in values], 0, 1)
+    high = np.clip([value.high for value in values], 0, 1) - means
+    axes.errorbar(
+        x, means, yerr=np.maximum([low, high], 0), label=label, capsize=2.5, markersize=5, elinewidth=1.0,
+        ecolor=(style["color"], 0.5), **{"linewidth": 1.5, **style},
+    )  # fmt: skip
 
 
 def percent_axis(axes: Axes, name: str) -> None:
@@ -51,13 +122,13 @@ def percent_axis(axes: Axes, name: str) -> None:
     axes.set_ylim(-0.03, 1.04)
 
 
-def machines_axis(axes: Axes, machines: Sequence[int]) -> None:
+def machines_axis(axes: Axes, machines: Sequence[int], columns: int = 1) -> None:
     """Log scale with a tick for every machine count that ran; where two would touch, the larger has no number."""
     axes.set_xscale("log")
     axes.set_xlim(min(machines) / 1.25, max(machines) * 1.25)
     axes.xaxis.set_major_locator(FixedLocator(list(machines)))
     axes.xaxis.set_minor_locator(NullLocator())
-    room = 0.045 * math.log(max(machines) / min(machines) * 1.25**2)
+    room = 0.045 * columns * math.log(max(machines) / min(machines) * 1.25**2)
     shown: list[int] = []
     for count in machines:
         if not shown or math.log(count / shown[-1]) > room:
@@ -66,14 +137,18 @@ def machines_axis(axes: Axes, machines: Sequence[int]) -> None:
     axes.set_xlabel("machines", fontsize=9)
 
 
-def outside_legend(figure: Figure, axes: Axes) -> None:
-    """Put the legend above the axes, long labels wrapped."""
-    handles, labels = axes.get_legend_handles_labels()
-    wrapped = [fill(label, 28, break_on_hyphens=False) for label in labels]
-    figure.legend(
+def outside_legend(figure: Figure, *panels: Axes) -> None:
+    """Put one legend above the axes, long labels wrapped; the figure grows with a long one, the axes do not shrink."""
+    known = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    handles, wrapped = list(known.values()), [fill(label, 28, break_on_hyphens=False) for label in known]
+    legend = figure.legend(
         handles, wrapped, loc="outside upper left", ncols=2, fontsize=8, frameon=False, columnspacing=1.5,
         handlelength=2.6,
     )  # fmt: skip
+    height = figure.get_figheight()
+    figure.set_figheight(height + len(known))  # room enough to lay it out and measure it
+    figure.draw_without_rendering()
+    figure.set_figheight(height + max(0.0, legend.get_window_extent().height / figure.dpi - LEGEND))
 
 
 def number_points(axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
@@ -122,11 +197,27 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 def speed_axis(axes: Axes, speeds: Sequence[float], name: str) -> None:
     """Make the x axis logarithmic in multiples of the reference speed."""
-    axes.set_xscale("log")
     low, high = min([*speeds, 1]) / 1.3, max([*speeds, 1]) * 1.3
+    _log_axis(axes, low, high, lambda value: f"{value:g}×", most=9)
+    axes.set_xlabel(name, fontsize=9)
+
+
+def bytes_axis(axes: Axes, counts: Sequence[float], name: str) -> None:
+    """Make the x axis logarithmic in bytes, in kB, MB and so on."""
+    _log_axis(axes, min(counts) / 1.5, max(counts) * 1.5, human_bytes, most=7)
+    axes.set_xlabel(name, fontsize=9)
+
+
+def _log_axis(axes: Axes, low: float, high: float, text: Callable[[float], str], most: int) -> None:
+    """Give an axis ticks at 1, 2 and 5 times powers of ten; where that is too many, at fewer of them."""
+    axes.set_xscale("log")
     axes.set_xlim(low, high)
-    ticks = [t * 10**e for e in range(-3, 5) for t in (1, 2, 5) if low <= t * 10**e <= high]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for steps, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        ticks = [s * 10.0**e for e in powers for s in steps if low <= s * 10.0**e <= high and e % every == 0]
+        if len(ticks) <= most:
+            break
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-    axes.set_xlabel(name, fontsize=9)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

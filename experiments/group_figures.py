@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from experiments.drawing import BLUE, GREY, VERMILLION, WIDTH, new_figure, outside_legend, percent_axis, save
-from experiments.results import Groups, Result, Setting
+from experiments.results import Result
+from experiments.settings import Groups, Setting, robust_modes
 from experiments.statistics import group_accuracy_intervals
 from experiments.tables import erm_for, provenance
 from fedjtt.data.grouped import Splits, majority_attribute
@@ -35,10 +36,10 @@ def group_accuracies(
     jtt = [s for s in groups if s.get("method") == "jtt" and erm_for(s, groups)]
     machines = machines or max((s.get("machines") for s in jtt), default=0)
     # Of several variants, the one that ran on the most numbers of machines is the sweep's own.
-    ran = Counter(s.without("robust", "machines") for s in jtt)
+    ran = Counter(s.without("machines") for s in jtt)
     jtt = [s for s in jtt if s.get("machines") == machines]
-    main = max((s.without("robust", "machines") for s in jtt), key=lambda variant: ran[variant], default=None)
-    jtt = [s for s in jtt if s.without("robust", "machines") == main]
+    main = max(jtt, key=lambda s: ran[s.without("machines")], default=None)
+    jtt = robust_modes(main, jtt) if main is not None else []
     baseline = erm_for(jtt[0], groups) if jtt else None
     if baseline is None or not jtt:
         return None

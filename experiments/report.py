@@ -2,32 +2,31 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import drawing, group_figures, plots
+from experiments import cost_figures, drawing, group_figures, plots
+from experiments.config_keys import shared_config
+from experiments.page import bullets, counted, page, pairs, section
 from experiments.results import (
-    Groups,
     Result,
     Row,
-    Setting,
-    by_setting,
     flatten,
-    on_one_machine,
     read_environments,
     read_failures,
     read_histories,
     read_names,
     read_runs,
-    shared_config,
     write_csv,
 )
+from experiments.settings import Groups, Setting, by_setting, on_one_machine, robust_modes
 from experiments.statistics import Difference, estimate
 from experiments.tables import (
+    ORIGINAL,
     WGA,
     as_csv,
     as_html,
@@ -63,6 +62,19 @@ _FIGURES = {
         "Line chart: test worst-group accuracy over the speed-up in CPU seconds; each point is a machine count.",
         f"{_SEVERAL}, one of them on one machine",
     ),
+    "wga-bytes": (
+        "Worst-group accuracy against bytes",
+        "Line chart: test worst-group accuracy over the bytes between server and machines; each point is a machine "
+        "count.",
+        _SEVERAL,
+    ),
+    "identification-speed-up": (
+        "Error set against the speed-up of identification",
+        "Line chart: F1 of the error set over the speed-up of identification, slowest machine, over the original's "
+        "identification on one machine; each point is a machine count.",
+        f"{_SEVERAL}, a known true minority and, on one machine, the original's identification: "
+        + ", ".join(f"{key} = {value}" for key, value in ORIGINAL.items()),
+    ),
     "rounds": (
         "Worst-group accuracy by round",
         "Line chart: worst-group accuracy on validation after each round of the robust stage.",
@@ -94,8 +106,8 @@ def build_report(folder: Path) -> Path:
     """
     runs = read_runs(folder)
     write_csv(folder)
-    rows = [flatten(run) for run in runs]
-    groups = by_setting(rows, read_names(folder))
+    groups = by_setting([flatten(run) for run in runs], read_names(folder))
+    rows = [row for group in groups.values() for row in group]
     tables = [summary(groups), *comparisons(groups)]
     said = answer(groups)
     write_atomically(folder / "summary.txt", "\n".join([said + "\n", *map(as_text, tables)]))
@@ -106,16 +118,17 @@ def build_report(folder: Path) -> Path:
     figures = draw(runs, groups, read_histories(folder), splits)
     parts = [
         f'<p class="answer">{escape(said).replace(" %", "&nbsp;%")}</p>',
-        _section(tables[0].title, as_html(tables[0])),
-        _section("Figures", _figures(folder / "figures", figures, missing)),
-        *(_section(table.title, as_html(table)) for table in tables[1:]),
-        _section("Notes of the runs", _notes(runs)),
-        _section("Runs that failed", _failures(read_failures(folder))),
-        _section("Configuration that all runs share", _pairs(shared_config(rows))),
-        _section("Environment", _pairs({k: ", ".join(v) for k, v in read_environments(folder).items()})),
+        section(tables[0].title, as_html(tables[0])),
+        section("Figures", _figures(folder / "figures", figures, missing)),
+        *(section(table.title, as_html(table)) for table in tables[1:]),
+        section("Notes of the runs", _notes(runs)),
+        section("Runs that failed", _failures(read_failures(folder))),
+        section("Configuration that all runs share", pairs(shared_config(rows))),
+        section("Environment", pairs({k: ", ".join(v) for k, v in read_environments(folder).items()})),
     ]
     path = folder / "report.html"
-    write_atomically(path, _page(rows, "\n".join(part for part in parts if part)))
+    sections = "\n".join(part for part in parts if part)
+    write_atomically(path, page("What distribution costs the worst group", _what(rows), sections))
     return path
 
 
@@ -126,11 +139,10 @@ def answer(groups: Groups) -> str:
         return _no_answer(groups)
     if not any(row.get(WGA) for rows in groups.values() for row in rows):
         return "No run got the worst group right at all (0 % on test), so these runs cannot tell the settings apart."
-    lines = Counter(s.without("machines", "robust") for s in spread)  # the variant that most machine counts have
+    lines = Counter(s.without("machines") for s in spread)  # the variant that most machine counts have
     variant = max(lines, key=lambda line: lines[line])
-    most = max(s.get("machines") for s in spread if s.without("machines", "robust") == variant)
-    chosen = [s for s in spread if s.get("machines") == most and s.without("machines", "robust") == variant]
-    further = variant.without("method").label
+    chosen = robust_modes(max((s for s in spread if s.without("machines") == variant), key=_machines), spread)
+    most, further = _machines(chosen[0]), variant.without("method", "robust").label
     parts: list[str] = []
     for setting in chosen:
         reference = on_one_machine(setting, groups)
@@ -145,12 +157,16 @@ def answer(groups: Groups) -> str:
     return first + _robust_matters(chosen, groups)
 
 
+def _machines(setting: Setting) -> int:
+    return int(setting.get("machines"))
+
+
 def _change(difference: Difference) -> tuple[str, str]:
     """Return what a difference does to an accuracy, and the figures behind it."""
     over_seeds, seeds = difference.estimate, difference.estimate.n
     figures = f"{100 * difference.first:.1f} % instead of {100 * difference.second:.1f} %"
     if not any(difference.by_seed.values()):
-        return "is the same in every seed", f"{figures}, {_count(seeds, 'seed')}"
+        return "is the same in every seed", f"{figures}, {counted(seeds, 'seed')}"
     if over_seeds.half is None:
         return f"differs by {points(over_seeds.mean)} points", f"{figures}; one seed, so there is no interval"
     figures += f"; 95 % interval {points(over_seeds.low)} to {points(over_seeds.high)}, {seeds} paired seeds"
@@ -171,8 +187,8 @@ def _robust_matters(chosen: Sequence[Setting], groups: Groups) -> str:
 
 
 def _no_answer(groups: Groups) -> str:
-    best = [(label.label, percent(value)) for label, rows in groups.items() if (value := estimate(rows, WGA))]
-    shown = "; ".join(f"{label}: {value} %" for label, value in best[:4])
+    found = [(setting.label, percent(value)) for setting, rows in groups.items() if (value := estimate(rows, WGA))]
+    shown = "; ".join(f"{label}: {value} %" for label, value in found[:4])
     why = "These runs do not say what distribution costs the worst group: JTT has to run on one and on more machines."
     return f"{why} Worst-group accuracy on test: {shown or 'not known, no run has groups'}."
 
@@ -199,7 +215,9 @@ def draw(
     return {
         "wga-machines": plots.wga_against_machines(groups),
         "error-set": plots.error_set_against_machines(groups),
-        "wga-speed-up": plots.wga_against_speed_up(groups),
+        "wga-speed-up": cost_figures.wga_against_speed_up(groups),
+        "wga-bytes": cost_figures.wga_against_bytes(groups),
+        "identification-speed-up": cost_figures.error_set_against_speed_up(groups),
         "rounds": plots.wga_by_round(groups, histories),
         "groups": group_figures.group_accuracies(runs, groups, splits=splits),
         "samples": sheet,
@@ -220,81 +238,22 @@ def _figures(folder: Path, figures: Mapping[str, Figure | None], missing: str) -
             f'<figure class="plot"><figcaption>{escape(title)}</figcaption>'
             f'<img alt="{escape(alternative)}" src="data:image/png;base64,{image}"></figure>'
         )
-    return '<div class="plots">' + "\n".join(shown) + "</div>" + _list(gaps)
+    return '<div class="plots">' + "\n".join(shown) + "</div>" + bullets(gaps)
 
 
 def _notes(runs: Sequence[Result]) -> str:
-    counted = Counter(str(note) for run in runs for note in run.get("notes", []))
+    times = Counter(str(note) for run in runs for note in run.get("notes", []))
     items = [
-        f"<li>{escape(text)} ({times} of {_count(len(runs), 'run')})</li>" for text, times in counted.most_common()
+        f"<li>{escape(text)} ({number} of {counted(len(runs), 'run')})</li>" for text, number in times.most_common()
     ]
-    return _list(items) if items else "<p>None.</p>"
+    return bullets(items) if items else "<p>None.</p>"
 
 
 def _failures(failures: Sequence[Mapping[str, str]]) -> str:
-    return _list(f"<li><code>{escape(each['run'])}</code>: {escape(each['error'])}</li>" for each in failures)
+    return bullets(f"<li><code>{escape(each['run'])}</code>: {escape(each['error'])}</li>" for each in failures)
 
 
-def _list(items: Iterable[str]) -> str:
-    inside = "".join(items)
-    return f"<ul>{inside}</ul>" if inside else ""
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    items = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(str(value))}</dd></div>" for key, value in values.items())
-    return f"<dl>{items}</dl>" if items else ""
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>\n{content}</section>" if content else ""
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" + ("" if number == 1 else "s")
-
-
-# The policy makes the browser itself refuse whatever is not in this file.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-:root { color-scheme: light dark; --text: #1b1f24; --soft: #57606a; --page: #fff; --line: #d0d7de; --band: #f6f8fa; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e6edf3; --soft: #9da7b3; --page: #0d1117; --line: #30363d; --band: #161b22; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--page); color: var(--text);
-  font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
-.what, figcaption { color: var(--soft); font-size: .875rem; }
-.answer { font-size: 1.15rem; padding: .9rem 1.1rem; border-left: 4px solid #0072B2; background: var(--band); }
-figure { margin: 0 0 1.5rem; } .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .55rem; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
-thead th { border-top: 0; background: var(--band); white-space: normal; vertical-align: bottom; }
-td:nth-child(5):last-child { white-space: normal; min-width: 15rem; }
-th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); }
-thead th:first-child { background: var(--band); }
-tbody th { font-weight: 500; white-space: normal; min-width: clamp(9rem, 20vw, 13rem); }
-.scroll + figcaption { margin-top: .4rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); gap: 0 1.5rem; }
-.plot { max-width: 42rem; }
-.plot figcaption { color: inherit; font-weight: 600; font-size: 1rem; margin-bottom: .4rem; }
-.plot img { display: block; width: 100%; height: auto; background: #fff; padding: .4rem; border-radius: 6px;
-  border: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 0 1.5rem; font-size: .875rem; }
-dl div { display: flex; justify-content: space-between; gap: 1rem; border-bottom: 1px solid var(--line);
-  padding: .2rem 0; }
-dt { color: var(--soft); } dd { margin: 0; text-align: right; min-width: 0; overflow-wrap: anywhere; }
-"""
-
-
-def _page(rows: Sequence[Row], content: str) -> str:
+def _what(rows: Sequence[Row]) -> str:
     names = ("dataset", "difficulty", "spurious-strength")
     datasets = sorted({"{}, {}, strength {}".format(*(row[f"config.{name}"] for name in names)) for row in rows})
-    what = f"{_count(len(rows), 'run')} on {'; '.join(datasets)}."
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>fedjtt report</title>\n<style>{_STYLE}</style></head>\n<body><main>\n"
-        f'<h1>What distribution costs the worst group</h1>\n<p class="what">{escape(what)}</p>\n{content}\n'
-        "</main></body></html>\n"
-    )
+    return f"{counted(len(rows), 'run')} on {'; '.join(datasets)}."

@@ -1,15 +1,13 @@
-"""Reading what runs left: every finished run's result, as nested dicts, as flat rows, as one CSV and by setting."""
+"""Reading what runs left: every finished run's result, as nested dicts, as flat rows and as one CSV."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fedjtt.config import METHODS, NOT_IN_ID, RunConfig
+from fedjtt.config import METHODS, RunConfig
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.tracking import write_atomically
 
@@ -32,11 +30,7 @@ LEADING_COLUMNS = (
 
 METHOD_NAMES = {"erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)"}
 
-_ALWAYS_SAID = ("method", "robust", "machines")
 NAMES_FILE = "names.json"
-_NEVER_USUAL = (*_ALWAYS_SAID, "dataset", "difficulty", "identify-schedule")
-# What cannot matter on one machine: it holds all the data, takes all the steps, and its update is the whole update.
-_ALIKE_ON_ONE_MACHINE = ("robust", "identify-schedule", "robust-schedule", "partition", "dirichlet-alpha")
 
 
 def flatten(result: Mapping[str, Any]) -> Row:
@@ -104,6 +98,13 @@ def read_failures(folder: Path) -> list[dict[str, str]]:
     return failures
 
 
+def read_names(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the tables of the sweep's file call their values; empty where none has a name."""
+    path = folder / NAMES_FILE
+    names: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    return names
+
+
 def frame(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the runs as a table, one flat row each; whole numbers stay whole where some runs have none."""
     rows = [flatten(run) for run in runs]
@@ -139,118 +140,3 @@ def _place(result: Result) -> tuple[Any, ...]:
     rest = {key: value for key, value in config.items() if key not in ("machines", "seed")}
     first = (config["dataset"], method, config["robust"], config.get("identify-schedule", ""))
     return (*first, json.dumps(rest, sort_keys=True), config["machines"], config["seed"])
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The config of runs that differ in the seed only: method, robust, machines and the keys that vary.
-
-    Attributes
-    ----------
-    items : tuple of (str, Any)
-        Config key and value, in the order of the schema.
-    usual : frozenset of (str, Any)
-        Keys with the value that most runs have: a label does not say them.
-    names : tuple of (str, frozenset)
-        What a label calls keys that a table of the sweep's file sets together.
-    """
-
-    items: tuple[tuple[str, Any], ...]
-    usual: frozenset[tuple[str, Any]] = field(default=frozenset(), compare=False)
-    names: tuple[tuple[str, frozenset[tuple[str, Any]]], ...] = field(default=(), compare=False)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a config key."""
-        return dict(self.items).get(key, default)
-
-    def without(self, *keys: str) -> "Setting":
-        """Return what is left when some keys are not looked at."""
-        return replace(self, items=tuple(item for item in self.items if item[0] not in keys))
-
-    def but(self, **changes: Any) -> "Setting":
-        """Return the setting with other values for keys of one word."""
-        return replace(self, items=tuple((key, changes.get(key, value)) for key, value in self.items))
-
-    @property
-    def label(self) -> str:
-        """How tables and legends call it, such as ``JTT, central, 10 machines``."""
-        called = [(name, keys) for name, keys in self.names if keys <= set(self.items)]
-        covered = self.usual.union(*(keys for _, keys in called))
-        return ", ".join([*(_said(*item) for item in self.items if item not in covered), *(name for name, _ in called)])
-
-
-Groups = dict[Setting, list[Row]]
-
-
-def _said(key: str, value: Any) -> str:
-    if key == "method":
-        return METHOD_NAMES.get(value, str(value))
-    if key == "machines":
-        return "1 machine" if value == 1 else f"{value} machines"
-    return str(value) if key in ("robust", "dataset", "identify-schedule", "difficulty") else f"{key} {value}"
-
-
-def varied_keys(rows: Sequence[Row]) -> list[str]:
-    """Return the config keys, apart from the seed, that can change a result and differ between the runs."""
-    keys = [key for key in CONFIG_KEYS if key != "seed" and key not in NOT_IN_ID]
-    return [key for key in keys if len({repr(row.get(f"config.{key}")) for row in rows}) > 1]
-
-
-def shared_config(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the config keys that can change a result and that all runs have in common, with their values."""
-    keys = [key for key in CONFIG_KEYS if key not in NOT_IN_ID and key not in ("seed", *varied_keys(rows))]
-    return {key: rows[0][f"config.{key}"] for key in keys if f"config.{key}" in rows[0]}
-
-
-def usual_values(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the varying keys for which more than half of the runs agree, with that value: labels leave it out."""
-    usual = {}
-    for key in varied_keys(rows):
-        value, times = Counter(row.get(f"config.{key}") for row in rows).most_common(1)[0]
-        if key not in _NEVER_USUAL and 2 * times > len(rows):
-            usual[key] = value
-    return usual
-
-
-def read_names(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what the tables of the sweep's file call their values; empty where none has a name."""
-    path = folder / NAMES_FILE
-    names: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    return names
-
-
-def by_setting(rows: Sequence[Row], names: Mapping[str, Mapping[str, Any]] | None = None) -> Groups:
-    """Group rows that differ in the seed only; `names` as :func:`read_names` returns them.
-
-    The keys of identification and upsampling are no part of a setting that did neither.
-    """
-    varied = varied_keys(rows)
-    keys = [key for key in CONFIG_KEYS if key in varied and key not in _ALWAYS_SAID]
-    usual = frozenset(usual_values(rows).items())
-    called = tuple(
-        (name, own_values)
-        for name, values in (names or {}).items()
-        if (own_values := frozenset((key, value) for key, value in values.items() if key in varied))
-    )
-    groups: Groups = {}
-    for row in rows:
-        identifies = "identification.error-set-size" in row
-        own = [key for key in keys if identifies or not key.startswith(("identify", "upsample"))]
-        items = tuple((key, row.get(f"config.{key}")) for key in (*_ALWAYS_SAID, *own))
-        groups.setdefault(Setting(items, usual, called), []).append(row)
-    return {setting: groups[setting] for setting in sorted(groups, key=lambda s: _rank(s, list(groups)))}
-
-
-def _rank(setting: Setting, order: Sequence[Setting]) -> tuple[int, int]:
-    """Keep the order of the rows, but all machine counts of a variant together, ascending."""
-    variants = [other.without("machines") for other in order]
-    return variants.index(setting.without("machines")), setting.get("machines")
-
-
-def on_one_machine(setting: Setting, groups: Groups) -> Setting | None:
-    """Return the same variant on one machine, or a setting that is the same computation there; None if neither ran."""
-    wanted = setting.but(machines=1)
-    if wanted in groups:
-        return wanted
-    core = wanted.without(*_ALIKE_ON_ONE_MACHINE)
-    return next((other for other in groups if other.without(*_ALIKE_ON_ONE_MACHINE) == core), None)

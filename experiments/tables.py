@@ -2,19 +2,31 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from textwrap import fill
 
 import rich.table
 
-from experiments.results import Groups, Row, Setting, on_one_machine, usual_values
+from experiments.config_keys import usual_values
+from experiments.measures import bytes_of, human_bytes
+from experiments.results import Row
+from experiments.settings import Groups, Setting, on_one_machine, on_the_server
 from experiments.statistics import Difference, Estimate, by_seed, estimate, paired_difference, speed_up
 
 WGA = "test.worst-group-accuracy"
-ORIGINAL = {"identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2}
-"""How the original experiment identified; on one machine it is a speed-up's second reference."""
+ORIGINAL = {
+    "identify": "local",
+    "identify-batch-size": 64,
+    "identify-learning-rate": 0.01,
+    "identify-epochs": 2,
+    "identify-objective": "cross-entropy",
+    "identify-split": "misclassified",
+    "identify-stop": "last",
+    "identify-min-steps": 0,
+}
+"""How the original experiment identified (runs of earlier versions lack some keys); a speed-up's second reference."""
 
 _SELECTIONS = {
     "last": "the last round's model",
@@ -78,7 +90,7 @@ def original_setting(groups: Groups) -> Setting | None:
         for setting, rows in groups.items()
         if setting.get("machines") == 1
         and "identification.error-set-size" in rows[0]
-        and all(rows[0].get(f"config.{key}") == value for key, value in ORIGINAL.items())
+        and all(rows[0].get(f"config.{key}", value) == value for key, value in ORIGINAL.items())
     ]
     return min(found, key=lambda setting: setting.get("robust"), default=None)
 
@@ -115,6 +127,7 @@ def summary(groups: Groups) -> Table:
             for rows in groups.values()
         ],
         "robust, s": [_plain(estimate(rows, "seconds.robust")) for rows in groups.values()],
+        "bytes": ["–" if (value := bytes_of(rows)) is None else human_bytes(value.mean) for rows in groups.values()],
         "speed-up": [_plain(speed[setting][0], "×") for setting in groups],
         "vs original": [_plain(speed[setting][1], "×") for setting in groups],
     }
@@ -131,6 +144,7 @@ def _summary_caption(rows: Sequence[Row], columns: dict[str, list[str]]) -> str:
         "precision, %": "Precision and recall: of the error set, against the true minority of train.",
         "factor": "Factor: times that an error example stands in the robust stage's data.",
         "robust, s": "Seconds: CPU seconds on one thread, identify of the slowest machine, robust along the slowest.",
+        "bytes": "Bytes: what server and machines sent each other in all; training on the server sends nothing.",
         "speed-up": "Speed-up: CPU seconds (identify + robust) of the same variant on one machine / of this setting.",
         "vs original": "Vs original: the same, over the original's identification (batch 64, lr .01, 2 epochs) "
         "on one machine.",
@@ -165,9 +179,17 @@ def _differences(pairs: Sequence[tuple[Setting, Setting]], groups: Groups) -> tu
 def contrast(first: Setting, second: Setting) -> str:
     """Say what two settings have in common, once, and what is compared."""
     same = [key for key, value in first.items if (key, value) in second.items]
-    common = first.without(*(key for key, _ in first.items if key not in same)).label
-    ours, theirs = first.without(*same).label, second.without(*same).label
+    names = [name for name in first.names if name[0] in dict(second.names)]
+    common = replace(first.without(*(key for key, _ in first.items if key not in same)), names=tuple(names)).label
+    ours, theirs = (_apart(setting, same, dict(names)) for setting in (first, second))
     return f"{common}: {ours} − {theirs}" if common else f"{ours} − {theirs}"
+
+
+def _apart(setting: Setting, keys: Collection[str], shared: Collection[str]) -> str:
+    """Return a setting's label without keys, and without the names that both share and what these stand for."""
+    said = [key for name, items in setting.names if name in shared for key, _ in items]
+    own = tuple(each for each in setting.names if each[0] not in shared)
+    return replace(setting.without(*keys, *said), names=own).label
 
 
 def wga_difference(first: Setting, second: Setting, groups: Groups) -> Difference | None:
@@ -177,11 +199,12 @@ def wga_difference(first: Setting, second: Setting, groups: Groups) -> Differenc
 
 def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
     """Return the pairs to compare, question by question."""
-    robust = [(s, s.but(robust="central")) for s in groups if s.get("robust") == "federated"]
+    federated = [s for s in groups if s.get("robust") == "federated"]
+    robust = [(s, central) for s in federated if (central := on_the_server(s, groups)) is not None]
     spread = [(s, one) for s in groups if s.get("machines") > 1 and (one := on_one_machine(s, groups)) is not None]
     methods = [(s, erm) for s in groups if s.get("method") == "jtt" and (erm := erm_for(s, groups)) is not None]
     return {
-        "Federated minus central, paired": [pair for pair in robust if pair[1] in groups],
+        "Federated minus central, paired": robust,
         "More machines minus one machine, paired": spread,
         "JTT minus ERM, paired": methods,
     }
@@ -192,12 +215,10 @@ def erm_for(setting: Setting, groups: Groups) -> Setting | None:
 
     The number of epochs may differ: an ERM epoch is shorter than one over upsampled data.
     """
-
-    def core(other: Setting) -> Setting:
-        free = ("method", "robust", "machines", "robust-epochs")
-        return Setting(tuple(item for item in other.items if not item[0].startswith(("identify", "upsample", *free))))
-
-    erms = [other for other in groups if other.get("method") == "erm" and core(other) == core(setting)]
+    erms = [
+        other for other in groups
+        if other.get("method") == "erm" and other.agrees(setting, "method", "robust", "machines", "robust-epochs")
+    ]  # fmt: skip
     same = [other for other in erms if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
     central = [other for other in erms if other.get("robust") == "central"]
     return next(iter(same + central), None)

@@ -6,16 +6,16 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from experiments.drawing import save
+from experiments.drawing import GREEN, GREY, line_styles, save
 from experiments.group_figures import group_accuracies, sample_sheet
 from experiments.plots import (
     error_set_against_machines,
     wga_against_machines,
-    wga_against_speed_up,
     wga_by_round,
 )
 from experiments.report import load_splits
-from experiments.results import Groups, Result, by_setting, flatten, read_histories, read_runs
+from experiments.results import Result, flatten, read_histories, read_runs
+from experiments.settings import Groups, Setting, by_setting
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.recipe import LABEL_NAMES
 from fedjtt.errors import DataError
@@ -92,16 +92,64 @@ def test_precision_and_recall_do_not_depend_on_the_robust_mode(groups: Groups) -
     assert {"precision, same-epochs", "recall, same-updates"} <= set(texts(figure))
 
 
-def test_speed_up_names_both_references_and_numbers_the_points(groups: Groups) -> None:
-    figure = wga_against_speed_up(groups)
+def test_many_variants_get_a_panel_each_for_precision_and_recall() -> None:
+    ways = [{"identify": "local"}, {"identify": "federated"}, *({"identify": "peers", "peers": n} for n in (1, 5))]
+    modes = ("central", "federated")
+    grid = [{"machines": count, "robust": mode, **own} for count in (1, 10) for mode in modes for own in ways]
+    names = {"alone": {"identify": "local"}, "one peer": {"identify": "peers", "peers": 1}}
+    groups = by_setting([flatten(synthetic_result(each)) for each in grid], names)
+    figure = error_set_against_machines(groups)
     assert figure is not None
-    assert [axes.get_xlabel() for axes in figure.axes] == [
-        "speed-up over the same variant on one machine", "speed-up over the original's setting on one machine"
+    assert sorted(axes.get_title(loc="left") for axes in figure.axes) == [
+        "alone", "identify federated", "identify peers, peers 5", "one peer"
     ]  # fmt: skip
-    numbers = [text for text in figure.axes[0].texts if text.get_text()]
-    boxes = [text.get_window_extent() for text in numbers]
-    assert {"20", "10", "5"} <= {text.get_text() for text in numbers}
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert texts(figure) == ["precision", "recall"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "", "machines", "machines"]
+    assert [bool(axes.get_ylabel()) for axes in figure.axes] == [True, False, True, False]
+    with_three = {setting: rows for setting, rows in groups.items() if setting.get("identify") != "federated"}
+    together = error_set_against_machines(with_three)
+    assert together is not None
+    assert len(together.axes) == 1
+    assert len(texts(together)) == 6
+
+
+def test_the_figure_grows_with_its_legend() -> None:
+    groups = by_setting([flatten(synthetic_result({"machines": count, "batch-size": size}))
+                         for count in (1, 2) for size in (4, 8, 16, 32, 64, 128, 256, 512, 1024)])  # fmt: skip
+    few = wga_against_machines({s: rows for s, rows in groups.items() if s.get("batch-size") < 16})
+    many = wga_against_machines(groups)
+    assert few is not None
+    assert many is not None
+    assert many.get_figheight() > few.get_figheight()
+    many.draw_without_rendering()
+    assert many.axes[0].get_window_extent().height / many.dpi > 2.5
+
+
+def test_every_variant_has_a_style_of_its_own() -> None:
+    variants = [
+        Setting((("method", "jtt"), ("robust", robust), ("identify-schedule", schedule), ("batch-size", size)))
+        for robust in ("central", "federated") for schedule in ("same-epochs", "scaled", "same-updates")
+        for size in range(30)
+    ]  # fmt: skip
+    for shown in (variants, [v for v in variants if v.get("batch-size") < 3], variants[:1]):
+        styles = line_styles(shown)
+        seen = {tuple(sorted(style.items())) for style in styles.values()}
+        assert len(seen) == len(shown)
+        assert not {GREY, GREEN} & {style["color"] for style in styles.values()}  # the bounds'
+
+
+def test_central_and_federated_of_a_variant_look_alike_also_where_only_one_uses_a_key() -> None:
+    grid = [{"batch-size": size, "robust": robust, "robust-schedule": schedule}
+            for size in (8, 16, 32, 64) for robust, schedule in (("central", "scaled"), ("federated", "scaled"),
+                                                                ("federated", "same-updates"))]  # fmt: skip
+    lines = list(by_setting([flatten(synthetic_result(values)) for values in grid]))
+    styles = line_styles(lines)
+    for size in (8, 16, 32, 64):
+        central, first, second = (styles[s] for s in sorted((s for s in lines if s.get("batch-size") == size),
+                                                            key=lambda s: s.get("robust")))  # fmt: skip
+        assert (central["color"], central["marker"]) == (first["color"], first["marker"])
+        assert (central["color"], central["marker"]) != (second["color"], second["marker"])
+        assert ("markerfacecolor" in central, "markerfacecolor" in first) == (False, True)
 
 
 def test_group_bars_mark_the_majority_where_the_data_is_here(runs: list[Result], groups: Groups) -> None:
@@ -165,7 +213,6 @@ def test_what_a_sweep_lacks_is_not_drawn(tmp_path: Path) -> None:
     groups = by_setting([flatten(run) for run in runs])
     assert wga_against_machines(groups) is None
     assert error_set_against_machines(groups) is None
-    assert wga_against_speed_up(groups) is None
     assert group_accuracies(runs, groups) is None
 
 

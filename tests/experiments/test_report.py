@@ -79,7 +79,7 @@ def test_the_report_writes_all_its_files_and_twice_the_same(sweep: Path) -> None
              "summary.md", "summary.txt"]  # fmt: skip
     assert sorted(path.name for path in sweep.iterdir()) == names
     figures = sorted(path.stem for path in (sweep / "figures").iterdir())
-    assert figures == ["error-set", "groups", "rounds", "samples", "wga-machines", "wga-speed-up"]
+    assert figures == ["error-set", "groups", "rounds", "samples", "wga-bytes", "wga-machines", "wga-speed-up"]
     before = (sweep / "report.html").read_bytes()
     assert build_report(sweep) == sweep / "report.html"
     assert (sweep / "report.html").read_bytes() == before
@@ -90,7 +90,7 @@ def test_the_page_is_well_formed_self_contained_and_accessible(sweep: Path) -> N
     page = Page(text)
     assert page.open == []
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 6
+    assert len(images) == 7
     assert all(str(image["src"]).startswith("data:image/png;base64,") and image["alt"] for image in images)
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
     assert "http:" not in text
@@ -116,6 +116,37 @@ def test_missing_data_is_said_and_stale_figures_go(tmp_path: Path) -> None:
     assert "Samples of every group: not drawn, needs the dataset" in text
     assert "Worst-group accuracy against machines: not drawn, needs JTT on at least two machine counts" in text
     assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["rounds.png"]
+
+
+def test_the_originals_setting_adds_the_figure_over_identifications_speed_up(sweep: Path, tmp_path: Path) -> None:
+    text = (sweep / "report.html").read_text()
+    assert "Error set against the speed-up of identification: not drawn" in text
+    assert "identify = local, identify-batch-size = 64, identify-learning-rate = 0.01, identify-epochs = 2" in text
+    write_sweep(tmp_path, machines=(1, 2), seeds=1, updates_to=1)
+    build_report(tmp_path)
+    assert (tmp_path / "figures" / "identification-speed-up.png").read_bytes().startswith(b"\x89PNG")
+    assert "Error set against the speed-up of identification: not drawn" not in (tmp_path / "report.html").read_text()
+
+
+def test_runs_of_an_earlier_version_lack_keys_and_are_reported(tmp_path: Path) -> None:
+    write_sweep(tmp_path, machines=(1, 2), seeds=1)
+    for path in tmp_path.glob("runs/*/result.json"):
+        result = json.loads(path.read_text())
+        for key in ("identify-rounds", "identify-stop", "identify-guard", "peers", "peer-vote", "clip-norm"):
+            del result["config"][key]
+        path.write_text(json.dumps(result))
+    text = build_report(tmp_path).read_text()
+    assert "JTT, federated, 2&nbsp;machines" in text
+    assert "peer-vote" not in text
+
+
+def test_the_answer_pairs_the_modes_where_only_one_uses_a_key() -> None:
+    federated = {"robust": "federated", "machines": 5}
+    groups = groups_of(
+        ({"machines": 1}, [0.8, 0.8]), ({"machines": 5}, [0.7, 0.7]),
+        ({**federated, "robust-schedule": "same-epochs"}, [0.6, 0.6]), ({**federated, "machines": 2}, [0.75, 0.75]),
+    )  # fmt: skip
+    assert "it falls by 10.0 points (60.0 % instead of 70.0 %" in answer(groups)
 
 
 def test_a_folder_without_runs_gets_no_report(tmp_path: Path) -> None:
@@ -151,7 +182,7 @@ def test_a_browser_shows_the_page_without_errors_and_without_a_network(sweep: Pa
     assert probe is not None
     found = json.loads(probe.group(1))
     assert console == []
-    assert len(found["images"]) == 6
+    assert len(found["images"]) == 7
     assert all(found["images"])
     assert (found["wide"], found["requests"]) == (False, [])
 

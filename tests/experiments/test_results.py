@@ -9,21 +9,21 @@ import pytest
 
 from experiments.results import (
     LEADING_COLUMNS,
-    Setting,
-    by_setting,
     flatten,
     frame,
-    on_one_machine,
     read_environments,
     read_failures,
     read_histories,
     read_runs,
-    shared_config,
-    varied_keys,
     write_csv,
 )
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, DataError
+
+ORIGINAL = {
+    "identify": "local", "identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2,
+    "identify-stop": "last", "identify-min-steps": 0,
+}  # fmt: skip
 
 Result = dict[str, Any]
 
@@ -97,8 +97,7 @@ def write_sweep(
     grid = [{"method": "jtt", "robust": r, "machines": m} for r in ("central", "federated") for m in machines]
     grid += [{**each, "identify-schedule": "same-updates"} for each in grid if 1 < each["machines"] <= updates_to]
     if updates_to:
-        original = {"identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2}
-        grid += [{"method": "jtt", "robust": "central", "machines": 1, **original}]
+        grid += [{"method": "jtt", "robust": "central", "machines": 1, **ORIGINAL}]
     if bounds:
         grid += [{"method": method, "machines": 1} for method in ("erm", "group-balanced")]
     for number, values in enumerate(grid):
@@ -176,49 +175,3 @@ def test_the_csv_is_the_same_every_time_and_whole_or_not_there(tmp_path: Path, m
     with pytest.raises(OSError, match="killed"):
         write_csv(tmp_path)
     assert (tmp_path / "results.csv").read_bytes() == before
-
-
-def _rows(*grid: dict[str, Any]) -> list[dict[str, Any]]:
-    return [flatten(synthetic_result({**values, "seed": seed})) for values in grid for seed in (0, 1)]
-
-
-def test_settings_group_seeds_and_labels_say_what_varies() -> None:
-    rows = _rows({"machines": 1}, {"machines": 5}, {"machines": 5, "identify-schedule": "same-updates"})
-    groups = by_setting(rows)
-    assert [setting.label for setting in groups] == [
-        "JTT, central, 1 machine, same-epochs", "JTT, central, 5 machines, same-epochs",
-        "JTT, central, 5 machines, same-updates",
-    ]  # fmt: skip
-    assert all(len(group) == 2 for group in groups.values())
-    assert varied_keys(rows) == ["machines", "identify-schedule"]
-    assert "machines" not in shared_config(rows)
-    assert shared_config(rows)["batch-size"] == RunConfig().batch_size
-
-
-def test_a_label_leaves_out_what_most_runs_have() -> None:
-    groups = by_setting(_rows({"machines": 1}, {"machines": 2}, {"machines": 2, "identify-epochs": 1}))
-    assert [s.label for s in groups][1:] == ["JTT, central, 2 machines", "JTT, central, 2 machines, identify-epochs 1"]
-
-
-def test_identification_keys_are_no_part_of_a_setting_that_identified_nothing() -> None:
-    groups = by_setting(_rows({"method": "erm"}, {"method": "erm", "upsample-fraction": 4.0}, {"method": "jtt"}))
-    assert [len(group) for group in groups.values()] == [4, 2]
-
-
-def test_one_machine_is_the_same_computation_for_every_schedule_and_robust_mode() -> None:
-    updates = {"identify-schedule": "same-updates"}
-    groups = by_setting(_rows({"machines": 1}, {"machines": 4, **updates}, {"machines": 4, "robust": "federated"}))
-    one = next(iter(groups))
-    assert [on_one_machine(setting, groups) for setting in groups] == [one, one, one]
-    different = Setting((*one.but(machines=4).items, ("identify-epochs", 7)))
-    assert on_one_machine(different, groups) is None
-
-
-def test_a_label_calls_values_by_the_name_of_their_table() -> None:
-    items = (("method", "jtt"), ("machines", 2), ("identify-epochs", 1), ("batch-size", 8))
-    names = (
-        ("early", frozenset({("identify-epochs", 1), ("batch-size", 8)})),
-        ("late", frozenset({("batch-size", 9)})),
-    )
-    assert Setting(items, names=names).label == "JTT, 2 machines, early"
-    assert Setting(items).label == "JTT, 2 machines, identify-epochs 1, batch-size 8"

@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.results import Groups, by_setting, flatten, read_runs
+from experiments.results import flatten, read_runs
+from experiments.settings import Groups, by_setting
 from experiments.tables import (
     Table,
     as_csv,
@@ -21,7 +22,7 @@ from experiments.tables import (
     speed_ups,
     summary,
 )
-from tests.experiments.test_results import synthetic_result, write_sweep
+from tests.experiments.test_results import ORIGINAL, synthetic_result, write_sweep
 
 Values = dict[str, Any]
 TABLE = Table("a < b", "5 < 6 & more", ("setting", "x|y"), (("<b>", "1 | 2"), ("JTT, 1 machine", "–")))
@@ -48,6 +49,33 @@ def test_the_summary_prints_mean_and_half_interval_and_the_number_of_seeds() -> 
     assert column(table, "identify, s") == ["8.00", "2.00"]
 
 
+def test_the_summary_has_bytes_and_the_error_set() -> None:
+    groups = groups_of(({"machines": 1}, [0.6]), ({"machines": 4}, [0.5]), ({"method": "erm"}, [0.1]))
+    for rows, row in ((rows, rows[0]) for rows in groups.values()):
+        row |= {"bytes.sent": 1000 * row["config.machines"], "bytes.received": 500 * row["config.machines"]}
+        if row["config.method"] == "erm":
+            del row["bytes.sent"]
+        else:
+            row |= {"identification.precision": 0.5, "identification.recall": 0.25}
+        assert len(rows) == 1
+    table = summary(groups)
+    assert column(table, "bytes") == ["1.5 kB", "6 kB", "–"]
+    assert column(table, "precision, %") == ["50.0", "50.0", "–"]
+    assert column(table, "recall, %") == ["25.0", "25.0", "–"]
+    assert "Bytes: what server and machines sent each other in all" in table.caption
+
+
+def test_the_originals_identification_may_lack_keys_of_later_versions_but_not_differ_in_them() -> None:
+    groups = groups_of(({"machines": 1, **ORIGINAL}, [0.3]), ({"machines": 1}, [0.8]))
+    reference = original_setting(groups)
+    assert reference is not None
+    for name in ("identify-stop", "identify-min-steps", "identify-objective", "identify-split"):
+        del groups[reference][0][f"config.{name}"]
+    assert original_setting(groups) == reference
+    groups[reference][0]["config.identify-objective"] = "gce"
+    assert original_setting(groups) is None
+
+
 def test_columns_that_nobody_has_are_left_out_and_null_is_a_dash() -> None:
     groups = groups_of(({"method": "erm"}, [0.1]), ({"method": "group-balanced"}, [0.9]))
     next(iter(groups.values()))[0]["test.worst-group-accuracy"] = None
@@ -57,8 +85,7 @@ def test_columns_that_nobody_has_are_left_out_and_null_is_a_dash() -> None:
 
 
 def test_speed_ups_have_two_named_references() -> None:
-    original = {"identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2}
-    cases = [({"machines": 1}, [0.8]), ({"machines": 4}, [0.7]), ({"machines": 1, **original}, [0.3])]
+    cases = [({"machines": 1}, [0.8]), ({"machines": 4}, [0.7]), ({"machines": 1, **ORIGINAL}, [0.3])]
     groups = groups_of(*cases)
     settings = list(groups)
     reference = original_setting(groups)
@@ -112,6 +139,34 @@ def test_erm_is_taken_where_it_ran_alike_and_else_central() -> None:
     central, alike, five, nine = groups
     assert (erm_for(five, groups), erm_for(nine, groups)) == (alike, central)
     assert contrast(nine, central) == "JTT, federated, 9 machines − ERM, central, 1 machine"
+
+
+def test_pairs_are_found_where_one_side_does_not_use_a_key() -> None:
+    federated = {"robust": "federated", "machines": 5}
+    groups = groups_of(
+        ({"machines": 5}, [0.7]), ({**federated, "robust-schedule": "same-epochs"}, [0.6]),
+        ({**federated, "robust-schedule": "same-updates"}, [0.8]),
+        ({"method": "erm", "machines": 1, "partition": "iid"}, [0.1]),
+        ({"machines": 5, "partition": "minority-on-few"}, [0.5]),
+    )  # fmt: skip
+    robust, methods = comparisons(groups)
+    assert [row[0] for row in robust.rows] == [
+        "JTT, 5 machines: federated, robust-schedule same-epochs − central",
+        "JTT, 5 machines: federated, robust-schedule same-updates − central",
+    ]
+    assert column(robust, "difference") == ["−10.0", "+10.0"]
+    assert len(methods.rows) == 4  # central ERM does not depend on the partition
+
+
+def test_a_name_that_both_sides_have_is_said_once() -> None:
+    values = {"identify": "local", "robust-schedule": "same-updates"}
+    grid = [{"machines": 5, "robust": robust, **own} for robust in ("central", "federated")
+            for own in (values, {"identify": "peers"})]  # fmt: skip
+    groups = by_setting([flatten(synthetic_result(each)) for each in grid], {"alone": values})
+    pairs = {contrast(second, first) for first in groups for second in groups
+             if first.get("robust") == "central" and second.get("robust") == "federated"}  # fmt: skip
+    assert "JTT, 5 machines, alone: federated − central" in pairs
+    assert "JTT, 5 machines: federated, alone − central, identify peers" in pairs
 
 
 def test_the_selection_is_named() -> None:

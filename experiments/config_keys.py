@@ -21,8 +21,8 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "proximal-mu": ("aggregator", ("fedprox",)),
     "dirichlet-alpha": ("partition", ("label-dirichlet", "group-dirichlet")),
 }
-_AUTO_WITH_MACHINES = ("robust-rounds", "fraction-train")
-"""Keys of which ``auto`` is another number for other machines, or in the other robust mode."""
+_AUTO_WITH_MACHINES = ("robust-epochs", "robust-rounds", "fraction-train")
+"""Keys of which ``auto`` is another number for other machines, another method, or in the other robust mode."""
 _APART_FROM_AUTO = ("robust", "machines", "robust-schedule", *_AUTO_WITH_MACHINES)
 
 
@@ -106,5 +106,5 @@ def _say_auto(rows: Sequence[Row], key: str) -> None:
 
 def auto_value(row: Row, key: str) -> Any:
     """Return what ``auto`` gives for a key in a run's place."""
-    place = {name: row[f"config.{name}"] for name in ("dataset", "machines", "robust", "aggregator")}
+    place = {name: row[f"config.{name}"] for name in ("dataset", "machines", "method", "robust", "aggregator")}
     return RunConfig.parse({**place, "averaging": "none"}).flat()[key]

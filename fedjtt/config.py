@@ -17,6 +17,7 @@ Auto = Literal["auto"]
 AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
 # Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
 AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
+AUTO_EPOCHS = {"jtt": 0.4}
 AUTO_ROUNDS = {"central": 10, "federated": 50}
 AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
@@ -79,7 +80,7 @@ class RunConfig(BaseModel):
         "model that the machines train in rounds; peers: by its own model and those of a few other machines",
     )
     identify_epochs: int = Field(2, ge=1, description="epochs of the identification model, in all rounds together")
-    identify_rounds: int = Field(10, ge=1, description="rounds of the federated identification model, or most of them")
+    identify_rounds: int = Field(10, ge=1, description="rounds of the federated model, and looks that stable takes")
     identify_min_steps: int = Field(
         1200,
         ge=0,
@@ -138,8 +139,10 @@ class RunConfig(BaseModel):
         "copies", ("copies", "extra"), "copies: factor times in all; extra: factor further times"
     )
 
-    robust_epochs: float = Field(
-        0.4, gt=0, description="epochs of the robust stage over the upsampled data, in all rounds together"
+    robust_epochs: float | Auto = Field(
+        "auto",
+        description="epochs of the robust stage over the weighted data, in all rounds together; auto: .4 for jtt "
+        "(upsampled to about as many times its size as there are labels), 2 for the others",
     )
     robust_rounds: int | Auto = Field(
         "auto", description="rounds that the robust stage is cut into, in central too; auto: 10 central, 50 federated"
@@ -161,7 +164,7 @@ class RunConfig(BaseModel):
     averaging: str = _choice("ema", ("none", "ema"), "ema: evaluate an exponential average of the weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")
     weight_decay: float = Field(0.01, ge=0, description="weight decay of the robust stage")
-    clip_norm: float = Field(5.0, ge=0, description="longest gradient of a robust step; 0: as long as it is")
+    clip_norm: float = Field(2.0, ge=0, description="longest gradient of a robust step; 0: as long as it is")
     aggregator: str = _choice(
         "fedavg",
         AGGREGATORS,
@@ -246,6 +249,8 @@ class RunConfig(BaseModel):
             update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
         if self.server_learning_rate == "auto":
             update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
+        if self.robust_epochs == "auto":
+            update["robust_epochs"] = AUTO_EPOCHS.get(self.method, 2.0)
         if self.robust_rounds == "auto":
             update["robust_rounds"] = AUTO_ROUNDS[self.robust]
         if self.fraction_train == "auto":

@@ -19,6 +19,8 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"upsample-fraction is {config.upsample_fraction}; give a number above 0, or balance, or validated"
     if config.server_learning_rate != "auto" and config.server_learning_rate <= 0:
         return f"server-learning-rate is {config.server_learning_rate}; give a number above 0, or auto"
+    if config.robust_epochs != "auto" and config.robust_epochs <= 0:
+        return f"robust-epochs is {config.robust_epochs}; give a number above 0, or auto"
     if config.robust_rounds != "auto" and config.robust_rounds < 1:
         return f"robust-rounds is {config.robust_rounds}; give a whole number from 1, or auto"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:

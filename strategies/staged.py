@@ -177,6 +177,15 @@ class StagedStrategy(Strategy):
         self._current = self._aggregators[stage].combine(server_round, current, updates)
         return self._current
 
+    def spent(self, stage: str) -> tuple[int, int]:
+        """Return the bytes that a stage has sent to and received from machines so far."""
+        return self.traffic[stage].sent, self.traffic[stage].received
+
+    def book(self, stage: str, sent: int, received: int) -> None:
+        """Count bytes that a stage cost when its cached result was computed."""
+        self.traffic[stage].sent += sent
+        self.traffic[stage].received += received
+
     def note(self, text: str) -> None:
         """Add a line to what the result says about itself, once."""
         if text not in self.notes:

@@ -30,7 +30,7 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in ("run_command", "sweep_command", "report_command", "data_command"):
+    for name in ("run_command", "sweep_command", "report_command", "explain_command", "data_command"):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
@@ -39,7 +39,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
 
 
 def test_there_are_commands_to_check() -> None:
-    assert {arguments[0] for arguments in commands("fedjtt")} == {"run", "sweep", "report", "data"}
+    assert {arguments[0] for arguments in commands("fedjtt")} == {"run", "sweep", "report", "explain", "data"}
 
 
 def test_make_targets_exist() -> None:

@@ -169,6 +169,12 @@ class Server(Protocol):
     ) -> Array:
         """Join machines' weights, each with its size, by the stage's aggregator."""
 
+    def spent(self, stage: str) -> tuple[int, int]:
+        """Return the bytes that a stage has sent to and received from machines so far."""
+
+    def book(self, stage: str, sent: int, received: int) -> None:
+        """Count bytes that a stage cost when its cached result was computed: a result does not depend on a cache."""
+
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Tell whoever watches that a round has ended."""
 

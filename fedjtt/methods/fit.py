@@ -123,7 +123,7 @@ def planned_steps(config: RunConfig, weighted_size: float) -> int:
     ``robust-min-steps``.
     """
     share = weighted_size / (1 if config.robust_schedule == "same-updates" else machines_a_round(config))
-    steps = math.ceil(config.robust_epochs * share / min(batch_size_of(config), max(1.0, share)) - 1e-9)
+    steps = math.ceil(float(config.robust_epochs) * share / min(batch_size_of(config), max(1.0, share)) - 1e-9)
     return max(steps, config.robust_min_steps)
 
 

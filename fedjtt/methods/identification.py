@@ -68,6 +68,8 @@ def forget_found(node: Node) -> None:
 def report_found(node: Node, request: Payload, found: Found) -> Payload:
     """Report counts of the error set; ids too if, and only if, the server trains on its own data.
 
+    A ``look`` on the way is no result: it never holds ids.
+
     The attribute is read only to count how many of the errors are true minority, after they have been found.
     """
     part, mask = node.data.train, found.mask
@@ -78,8 +80,8 @@ def report_found(node: Node, request: Payload, found: Found) -> Payload:
     if "majority" in request.numbers:
         minority = minority_mask(part.dataset, torch.tensor(request.integers("majority")))[part.rows]
         numbers |= {"minority": int(minority.sum()), "true-positives": int((minority & mask).sum())}
-    ids = {"error-ids": part.id[mask].numpy()} if node.config.robust == "central" else {}
-    return Payload(ids, numbers)
+    wanted = node.config.robust == "central" and not request.numbers.get("look")
+    return Payload({"error-ids": part.id[mask].numpy()} if wanted else {}, numbers)
 
 
 def label_counts(node: Node, mask: Tensor) -> tuple[list[int], list[int]]:

@@ -4,7 +4,7 @@ What the machines share is the shortcut; what tells their rare examples from the
 is lost in the average. So the common model is wrong about the minority where a machine's own model has learned it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,7 @@ class _Model:
     flaw: str = ""
     sum: float = 0.0
     slowest: float = 0.0
+    bytes: tuple[int, int] = (0, 0)
 
     def spend(self, replies: list[Payload]) -> None:
         """Add the machines' CPU seconds."""
@@ -87,8 +88,11 @@ def _trained(server: Server, population: Population) -> tuple[_Model, list[Paylo
     """Return the trained model, from the server's cache where it has been trained before, and the split by it."""
     key = digest_of(["learn", server.config.subset(IDENTIFY_KEYS), population.total])
     if server.cache is not None and (saved := server.cache.load(key)) is not None:
-        model = _Model(saved["weights"], **unpack_json(saved["about"]))
+        about = unpack_json(saved["about"])
+        server.book("identify", *about.pop("bytes"))
+        model = _Model(saved["weights"], **about)
         return model, server.ask("machines", "judge", _judgement(population, model))
+    before = server.spent("identify")
     initial = server.ask("server", "initial", Payload())[0].arrays["weights"]
     model = _Model(initial)
     replies = _Attempt(server, population, model, gentle=False).judged()
@@ -98,6 +102,8 @@ def _trained(server: Server, population: Population) -> tuple[_Model, list[Paylo
         replies = _Attempt(server, population, model, gentle=True).judged()
     if server.cache is not None:
         about = {name: value for name, value in vars(model).items() if name != "weights"}
+        # Without the last judgement, which is asked for again when this is loaded.
+        about["bytes"] = [spent - earlier for spent, earlier in zip(model.bytes, before, strict=True)]
         server.cache.save(key, {"weights": model.weights, "about": pack_json(about)})
     return model, replies
 
@@ -123,6 +129,7 @@ class _Attempt:
             if not guarded:
                 raise
             model.flaw, model.weights = str(error), model.weights[:0]
+        model.bytes = self.server.spent("identify")
         replies = self.server.ask("machines", "judge", _judgement(self.population, model))
         if guarded and not model.flaw:
             model.flaw = _flaw(replies)
@@ -160,7 +167,9 @@ class _Attempt:
 
     def _look(self) -> list[Payload]:
         """Let all machines split their data by the model as it is; that costs them time, and the model its way down."""
-        replies = self.server.ask("machines", "judge", _judgement(self.population, self.model))
+        request = _judgement(self.population, self.model)
+        request = replace(request, numbers={**request.numbers, "look": 1})
+        replies = self.server.ask("machines", "judge", request)
         self.model.spend(replies)
         return replies
 

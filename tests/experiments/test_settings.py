@@ -175,9 +175,9 @@ def test_a_label_calls_values_by_the_name_of_their_table() -> None:
 def test_a_table_that_sets_nothing_names_what_is_left_if_that_is_one_variant() -> None:
     names = {"own models": {"identify": "local"}, "default": {}}
     grid = [{"identify": how, "machines": m, "robust": r} for how in ("local", "federated") for m in (1, 30)
-            for r in ("central", "federated")] + [{"method": "erm", "robust-epochs": 2}]  # fmt: skip
+            for r in ("central", "federated")] + [{"method": "erm", "robust-epochs": 3}]  # fmt: skip
     assert sorted(setting.without("robust", "machines").label for setting in by_setting(_rows(*grid), names)) == [
-        "ERM, robust-epochs 2", *["JTT, default"] * 4, *["JTT, own models"] * 4
+        "ERM, robust-epochs 3", *["JTT, default"] * 4, *["JTT, own models"] * 4
     ]  # fmt: skip
     grid += [{"identify": "peers", "machines": 30}]
     assert not [s.label for s in by_setting(_rows(*grid), names) if "default" in s.label]

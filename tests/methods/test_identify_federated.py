@@ -322,14 +322,23 @@ def plain(identification: dict[str, Any]) -> dict[str, Any]:
 def test_a_cached_model_gives_the_same_result(tmp_path: Any, robust: str, stop: str) -> None:
     config = federated(robust=robust, identify_stop=stop, identify_rounds=3)
     none, _, _ = identified(config, harder())
-    first, _, learned = identified(config, harder(), cache=StageCache(tmp_path))
-    second, _, loaded = identified(config, harder(), cache=StageCache(tmp_path))
+    first, before, learned = identified(config, harder(), cache=StageCache(tmp_path))
+    second, after, loaded = identified(config, harder(), cache=StageCache(tmp_path))
+    assert before.traffic["identify"].sent == after.traffic["identify"].sent
+    # Seconds and the like differ in no byte, but a whole number may take one more or less than another.
+    assert before.traffic["identify"].received == pytest.approx(after.traffic["identify"].received, abs=60)
     assert none.weights.tobytes() == first.weights.tobytes() == second.weights.tobytes()
     assert plain(none.identification) == plain(first.identification) == plain(second.identification)
     assert "learn" in {action for action, *_ in learned}
     assert "learn" not in {action for action, *_ in loaded}
     # what learning cost is told again, though only the judgement was made
     assert second.seconds["identify"]["sum"] > sum(m["seconds"] for m in second.identification["machines"])
+
+
+def test_only_the_last_judgement_names_ids() -> None:
+    _, _, seen = identified(federated(identify_stop="val-groups", identify_rounds=3), harder())
+    named = ["error-ids" in reply.arrays for action, machine, _, reply in seen if (action, machine) == ("judge", 0)]
+    assert named == [False, False, False, True]
 
 
 def test_a_cached_useless_model_is_left_out_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

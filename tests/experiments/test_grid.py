@@ -37,6 +37,7 @@ def test_comma_lists_are_a_product() -> None:
         "method": "erm, jtt",
         "seeds": "3",
         "robust-rounds": 6,
+        "robust-epochs": 1,
     }
     expected = set(itertools.product([1, 5, 10], ["central", "federated"], ["erm", "jtt"], [0, 1, 2]))
     found = values(given, "machines", "robust", "method", "seed")

@@ -52,7 +52,7 @@ BAD: list[tuple[list[str], str]] = [
     (["--upsample", "0"], "upsample is 0"),
     (["--upsample", "0.5"], "upsample is '0.5'"),
     (["--identify-epochs", "0"], "identify-epochs is '0'"),
-    (["--robust-epochs", "0"], "robust-epochs is '0'"),
+    (["--robust-epochs", "0"], "robust-epochs is 0"),
     (["--upsample-fraction", "inf"], "upsample-fraction is 'inf'"),
     (["--proximal-mu", "0.1"], "proximal-mu is 0.1 but aggregator is fedavg"),
     (["--workers", "2", "--threads", "2"], "workers is 2 and threads is 2"),

@@ -44,6 +44,9 @@ AGGREGATORS = (
     "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova",
 )  # fmt: skip
 
+# FedNova normalises by the robust stage's weighted sizes, which identification does not have.
+IDENTIFY_AGGREGATORS = tuple(name for name in AGGREGATORS if name != "fednova")
+
 
 class RunConfig(BaseModel):
     """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
@@ -118,7 +121,7 @@ class RunConfig(BaseModel):
     identify_guard: bool = Field(
         True, description="leave out the error set of a collapsed model, after a second try with smaller steps"
     )
-    identify_aggregator: str = _choice("fedavg", AGGREGATORS[:-1], "rule that joins identification's updates")
+    identify_aggregator: str = _choice("fedavg", IDENTIFY_AGGREGATORS, "rule that joins identification's updates")
     peers: int = Field(3, ge=1, description="machines whose models judge a machine's data too, under identify = peers")
     peer_vote: str = _choice(
         "majority",

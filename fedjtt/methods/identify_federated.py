@@ -140,10 +140,10 @@ class _Attempt:
 
         Where no error set is stable after all rounds, as many again are made at most.
         """
-        look = {"last": None, "stable": self._looks_stable, "val-groups": self._looks_better}
-        keeps = look[self.server.config.identify_stop]
+        stop = self.server.config.identify_stop
+        keeps = {"last": None, "stable": self._looks_stable, "val-groups": self._looks_better}[stop]
         kept = self.model.weights
-        most = 2 * self.rounds if keeps == self._looks_stable else self.rounds
+        most = 2 * self.rounds if stop == "stable" else self.rounds
         for number in range(1, most + 1):
             self._learn(number)
             figures: dict[str, Any] = {}

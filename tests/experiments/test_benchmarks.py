@@ -85,6 +85,9 @@ def test_the_bare_loop_computes_the_engines_weights(tiny_mnist: Path) -> None:
     splits = spuco_mnist(tiny_mnist)
     config = CONFIG.replace(machines=3, robust_rounds=2, batch_size=16)
     torch.set_flush_denormal(True)  # as on a machine
+    # What a bare loop does not do: too few steps are made here for all of it to show in the weights.
+    assert (config.identify, config.identify_stop, config.identify_guard) == ("local", "last", False)
+    assert config.identify_clip_norm == config.clip_norm == config.identify_min_steps == config.robust_min_steps == 0
     assert BareLoop(config, splits).run() == simulate(config, splits).result["digest"]
 
 

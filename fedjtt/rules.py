@@ -17,8 +17,13 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"upsample is {config.upsample}; give a whole number from 1, or auto"
     if not isinstance(config.upsample_fraction, str) and config.upsample_fraction <= 0:
         return f"upsample-fraction is {config.upsample_fraction}; give a number above 0, or balance, or validated"
-    if config.server_learning_rate != "auto" and config.server_learning_rate <= 0:
-        return f"server-learning-rate is {config.server_learning_rate}; give a number above 0, or auto"
+    rates = {
+        "server-learning-rate": config.server_learning_rate,
+        "identify-server-learning-rate": config.identify_server_learning_rate,
+    }
+    for key, rate in rates.items():
+        if rate != "auto" and rate <= 0:
+            return f"{key} is {rate}; give a number above 0, or auto"
     if config.robust_epochs != "auto" and config.robust_epochs <= 0:
         return f"robust-epochs is {config.robust_epochs}; give a number above 0, or auto"
     if config.robust_rounds != "auto" and config.robust_rounds < 1:

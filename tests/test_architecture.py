@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.tracking",
         "fedjtt.workers",
     ),
-    ("fedjtt.data", "fedjtt.models", "fedjtt.objectives"),
+    ("fedjtt.data", "fedjtt.models", "fedjtt.objectives", "fedjtt.optimisers"),
     ("fedjtt.evaluation",),
     ("fedjtt.training", "fedjtt.inference"),
     ("fedjtt.methods",),

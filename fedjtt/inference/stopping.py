@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-STABLE_OVERLAP = 0.8
+STABLE_OVERLAP = 0.9
 GROWTH = 1.02
 
 

@@ -41,5 +41,5 @@ def execute(config: RunConfig, folder: RunFolder, observer: Observer | None = No
         return run_on_flower(config, folder, observer)
     folder.begin()
     outcome = simulate(config, observer=_Both(folder, observer), cache=StageCache.from_environment())
-    folder.finish(outcome.result, outcome.weights)
+    folder.finish(outcome.result, outcome.weights, outcome.ledger)
     return outcome.result

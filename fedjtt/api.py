@@ -14,6 +14,7 @@ from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.errors import ConfigError, DataError
+from fedjtt.methods.base import Array
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import check_device, fast_layout, machines_of, provide_parts, server_data, splits_of, spread
 from fedjtt.seeding import torch_generator
@@ -50,12 +51,16 @@ def simulate(
     parts = machines_of(config) if splits is None else spread(data, config, train_rows)
     app = make_client_app(provide_parts(parts), cache, model_builder)
     own = provide_parts([server_data(data)])
+
+    def owner(partition_id: int) -> Array:
+        return parts[partition_id].train.id.numpy()
+
     if config.workers == 1:
         grid = InProcessGrid(app, config, config.machines, None, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder)
+        return run_method(config, grid, own, observer, cache, model_builder, owner)
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
         grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder)
+        return run_method(config, grid, own, observer, cache, model_builder, owner)
 
 
 def _told_of_replies(observer: Observer | None) -> ReplyObserver | None:

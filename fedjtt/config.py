@@ -199,6 +199,16 @@ class RunConfig(BaseModel):
     min_machines: float = Field(
         1.0, gt=0, description="good replies that a round needs: a share up to 1, or a number above 1"
     )
+    max_failed_rounds: int = Field(
+        0, ge=0, description="exchanges of a run that are made again because too few machines counted, before it ends"
+    )
+    round_timeout: float = Field(0.0, ge=0, description="seconds that an exchange waits for the machines; 0: no limit")
+    connect_timeout: float = Field(
+        120.0, ge=0, description="seconds that the server waits for machines that are not connected"
+    )
+    max_update_norm: float = Field(
+        0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
+    )
 
     model: str = _choice("lenet", ("lenet", "mlp"), "network")
     selection: str = _choice(

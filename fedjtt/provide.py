@@ -15,7 +15,7 @@ from fedjtt.data.options import DataOptions
 from fedjtt.data.partition import partition, split_evenly
 from fedjtt.data.sources import load
 from fedjtt.errors import ConfigError
-from fedjtt.methods.base import NodeData, Part
+from fedjtt.methods.base import Array, NodeData, Part
 
 DATA_VARIABLE = "FEDJTT_DATA"
 Provider = Callable[[RunConfig, int, int], NodeData]
@@ -113,3 +113,8 @@ def provide_from_config(config: RunConfig, partition_id: int, num_partitions: in
             f"(--federation-config num-supernodes={config.machines}, or --run-config machines={num_partitions})"
         )
     return machines_of(config)[partition_id]
+
+
+def owner_from_config(config: RunConfig) -> Callable[[int], Array | None]:
+    """Return what tells the server which train examples are a machine's, where the config alone says it."""
+    return lambda partition_id: machines_of(config)[partition_id].train.id.numpy()

@@ -20,9 +20,10 @@ from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Trained
 from fedjtt.methods.census import count_population
 from fedjtt.models import ModelBuilder, digest
-from fedjtt.provide import Provider, provide_server_data
+from fedjtt.provide import Provider, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
+from strategies.acceptance import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
 
@@ -38,11 +39,14 @@ class Outcome:
         float32 ``[num_parameters]`` of the selected model.
     history : list of dict
         A line a round.
+    ledger : list of dict
+        Messages and bytes for every stage, round and machine.
     """
 
     result: dict[str, Any]
     weights: Array
     history: list[dict[str, Any]]
+    ledger: list[dict[str, Any]]
 
 
 def run_method(
@@ -52,6 +56,7 @@ def run_method(
     observer: Observer | None = None,
     cache: StageCache | None = None,
     model_builder: ModelBuilder | None = None,
+    owner: Owner = nobody,
 ) -> Outcome:
     """Run a config's method over the machines of a Grid.
 
@@ -61,11 +66,13 @@ def run_method(
         The machines; asked only by stages that need them.
     server_data : callable
         Provides what the server itself holds.
+    owner : callable
+        Gives the ids of a machine's train examples, where the server can know them: no machine may name others.
     """
     started = time.monotonic()
     torch.set_num_threads(config.threads)
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
-    strategy = StagedStrategy(config, server_node, observer, cache)
+    strategy = StagedStrategy(config, server_node, observer, cache, owner)
     trained = strategy.run(grid)
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
     figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
@@ -82,8 +89,9 @@ def run_method(
         "seconds": _seconds(trained, time.monotonic() - started),
         "bytes": _bytes(strategy),
         "notes": strategy.notes,
+        "missing": strategy.talk.register.missing(),
     }
-    return Outcome(result, trained.weights, trained.history)
+    return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
 
 
 def _seconds(trained: Trained, wall: float) -> dict[str, Any]:
@@ -114,16 +122,16 @@ def main(grid: Grid, context: Context) -> None:
     config = RunConfig.parse(dict(context.run_config))
     cache = StageCache.from_environment()
     if not config.out:
-        log_summary(run_method(config, grid, cache=cache).result)
+        log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)
         return
     folder = RunFolder(Path(config.out), config)
     folder.begin()
     try:
-        outcome = run_method(config, grid, observer=folder, cache=cache)
+        outcome = run_method(config, grid, observer=folder, cache=cache, owner=owner_from_config(config))
     except FedJTTError as error:
         folder.fail(error)
         raise
-    folder.finish(outcome.result, outcome.weights)
+    folder.finish(outcome.result, outcome.weights, outcome.ledger)
 
 
 def log_summary(result: Mapping[str, Any]) -> None:

@@ -3,11 +3,13 @@
 Files are written beside and renamed into place: a reader never sees half a file, and a killed run leaves no result.
 """
 
+import csv
+import io
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,8 +86,16 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def finish(self, result: Mapping[str, Any], weights: NDArray[Any]) -> None:
-        """Write result and weights, then the marker that says that all is there."""
+    def finish(
+        self, result: Mapping[str, Any], weights: NDArray[Any], ledger: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Write result, weights and ledger, then the marker that says that all is there."""
+        if ledger:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, list(ledger[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(ledger)
+            write_atomically(self.path / "ledger.csv", text.getvalue())
         beside = self.path / ".weights.npy.part"
         with beside.open("wb") as file:
             np.save(file, weights)

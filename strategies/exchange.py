@@ -10,7 +10,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedjtt.errors import EngineError, FedJTTError, ForgottenError
-from fedjtt.records import FAILURE, METRICS, PARTITION_ID, count_bytes, failure_of
+from fedjtt.records import FAILURE, METRICS, PARTITION_ID, failure_of
 
 # Flower's reply error codes, in words (flwr.app.error.ErrorCode).
 ERROR_TEXTS = {
@@ -28,12 +28,36 @@ NODE_WAIT_SECONDS = 120.0
 SHORTAGE_SECONDS = 2.0
 
 
-@dataclass
-class Traffic:
-    """Bytes of records that the server sent and received."""
+@dataclass(frozen=True)
+class Problem:
+    """A reply that does not count: from which machine or node, and what was wrong with it."""
 
-    sent: int = 0
-    received: int = 0
+    node: int | None
+    machine: int | None
+    why: str
+
+    def __str__(self) -> str:
+        """Say it in words; a node's number means nothing to a person who knows the machine's."""
+        return self.why if self.node is None else f"node {self.node} {self.why}"
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Replies sorted out.
+
+    Attributes
+    ----------
+    good : list of Message
+        By partition id: completion order must not reach a sum, floating-point addition is not associative.
+    problems : list of Problem
+        The others.
+    failure : FedJTTError or None
+        The error that a machine reported itself; of several the first machine's, whichever reply came first.
+    """
+
+    good: list[Message]
+    problems: list[Problem]
+    failure: FedJTTError | None
 
 
 def stage_of(action: str) -> str:
@@ -47,11 +71,14 @@ def wait_for_nodes(
     on_shortage: Callable[[Grid, int], None] | None = None,
     seconds: float = NODE_WAIT_SECONDS,
     poll: float = 0.1,
+    needed: int | None = None,
 ) -> list[int]:
     """Wait until as many nodes as machines are connected: Flower starts the server before all nodes are.
 
     Parameters
     ----------
+    needed : int or None
+        Nodes that are enough after `seconds`; None: all machines.
     on_shortage : callable or None
         Given one of the nodes, once, when there are too few for two seconds; may raise if more are not to come.
 
@@ -69,6 +96,8 @@ def wait_for_nodes(
         if on_shortage is not None and nodes and waited > SHORTAGE_SECONDS:
             on_shortage(grid, nodes[0])
             on_shortage = None
+        if waited > seconds and len(nodes) >= (machines if needed is None else needed):
+            return nodes
         if waited > seconds:
             raise EngineError(
                 f"{len(nodes)} of {machines} machines connected within {seconds:.0f} s; start the missing ones, "
@@ -83,10 +112,8 @@ def good_replies_needed(min_machines: float, asked: int) -> int:
     return max(1, min(needed, asked))
 
 
-def accept(replies: Iterable[Message], asked: int, min_machines: float, where: str) -> tuple[list[Message], list[str]]:
-    """Return the good replies, ordered by partition id, and what was wrong with the others.
-
-    Completion order must not reach a sum: floating-point addition is not associative.
+def sort_out(replies: Iterable[Message], where: str) -> Sorted:
+    """Tell good replies from errors.
 
     Parameters
     ----------
@@ -95,13 +122,14 @@ def accept(replies: Iterable[Message], asked: int, min_machines: float, where: s
 
     Raises
     ------
-    FedJTTError
-        The machine's own error where it reported one; EngineError where too few answered.
+    EngineError
+        Where a worker process of the simulation died, which nothing brings back.
     """
     good: list[Message] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     failures: dict[int, FedJTTError] = {}
     for reply in replies:
+        node = reply.metadata.src_node_id
         if reply.has_error():
             if DEAD_ACTOR.search(reply.error.reason or ""):
                 raise EngineError(
@@ -109,22 +137,44 @@ def accept(replies: Iterable[Message], asked: int, min_machines: float, where: s
                     "it; use fewer workers, or engine = in-process, which does"
                 )
             text = ERROR_TEXTS.get(reply.error.code, f"failed with code {reply.error.code}")
-            problems.append(f"node {reply.metadata.src_node_id} {text}: {_last_line(reply.error.reason)}")
-        elif isinstance(failure := failure_of(reply.content), ForgottenError):
-            problems.append(f"machine {_failed_partition(reply)}: {failure}")
-        elif failure is not None:
-            failures[_failed_partition(reply)] = failure
+            problems.append(Problem(node, None, f"{text}: {_last_line(reply.error.reason)}"))
+        elif (failure := failure_of(reply.content)) is not None:
+            machine = _failed_partition(reply)
+            if not isinstance(failure, ForgottenError):
+                failures[machine] = type(failure)(f"{where}, machine {machine}: {failure}")
+            problems.append(Problem(None, machine, f"machine {machine}: {failure}"))
         else:
             good.append(reply)
-    if failures:  # of several the first machine's: which reply comes first differs from run to run
-        partition_id = min(failures)
-        raise type(failures[partition_id])(f"{where}, machine {partition_id}: {failures[partition_id]}")
-    if len(good) + len(problems) < asked:
-        problems.append(f"{asked - len(good) - len(problems)} did not answer in time")
+    first = failures[min(failures)] if failures else None
+    return Sorted(sorted(good, key=partition_id_of), problems, first)
+
+
+def accept(replies: Iterable[Message], asked: int, min_machines: float, where: str) -> tuple[list[Message], list[str]]:
+    """Return the good replies, ordered by partition id, and what was wrong with the others.
+
+    Raises
+    ------
+    FedJTTError
+        The machine's own error where it reported one; EngineError where too few answered.
+    """
+    found = sort_out(replies, where)
+    if found.failure is not None:
+        raise found.failure
+    problems = [*map(str, found.problems), *silent(asked, len(found.good) + len(found.problems))]
+    check_quorum(len(found.good), asked, min_machines, where, problems)
+    return found.good, problems
+
+
+def silent(asked: int, answered: int) -> list[str]:
+    """Return a line about machines of which nothing was heard, or none."""
+    return [f"{asked - answered} did not answer in time"] if answered < asked else []
+
+
+def check_quorum(good: int, asked: int, min_machines: float, where: str, problems: list[str]) -> None:
+    """Raise EngineError, with both numbers and the problems, where too few machines count."""
     needed = good_replies_needed(min_machines, asked)
-    if len(good) < needed:
-        raise EngineError(f"{where}: {len(good)} of {asked} machines answered, {needed} are needed: {_shown(problems)}")
-    return sorted(good, key=partition_id_of), problems
+    if good < needed:
+        raise EngineError(f"{where}: {good} of {asked} machines answered, {needed} are needed: {_shown(problems)}")
 
 
 def partition_id_of(reply: Message) -> int:
@@ -148,8 +198,3 @@ def _shown(problems: list[str], limit: int = 3) -> str:
 def _last_line(reason: str | None) -> str:
     lines = [line.strip() for line in (reason or "no reason given").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no reason given"
-
-
-def total_bytes(messages: Iterable[Message]) -> int:
-    """Return the size of messages' records."""
-    return sum(count_bytes(message.content) for message in messages if message.has_content())

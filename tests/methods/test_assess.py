@@ -35,7 +35,7 @@ def test_machines_add_up_to_what_the_server_sees(machines: int) -> None:
     for place in ("server", "machines"):
         config = tiny_config(evaluation_at=place, machines=machines)
         strategy, grid = parts_of_a_run(config, splits)
-        strategy._machines_grid = grid
+        strategy.talk.machines_grid = grid
         answers.append(assess_weights(strategy, weights(), "test", [1, 2, 3, 4]))
         assert (strategy.traffic["evaluate"].received > 0) == (place == "machines")
     assert answers[0] == answers[1]

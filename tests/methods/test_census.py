@@ -36,7 +36,7 @@ def test_the_population_is_the_sum_whoever_is_asked(place: Any) -> None:
     # 60 train rows: 8 of them in the minority, (0, 1) and (1, 0) by turns.
     config = tiny_config(machines=7)
     strategy, grid = parts_of_a_run(config, tiny_splits())
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     population = count_population(strategy, place)
     assert population.group_counts == [26, 4, 4, 26]
     assert population.label_counts == [30, 30]  # labels by turns

@@ -117,7 +117,7 @@ class Script:
 def trained(monkeypatch: pytest.MonkeyPatch, scores: list[tuple[Any, float]], **changes: Any) -> Any:
     config = tiny_config(machines=1, method="erm", robust_rounds=len(scores), batch_size=4, **changes)
     strategy, grid = parts_of_a_run(config, tiny_splits())
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     Script(monkeypatch, scores)
     return fit_rounds(strategy, FitPlan(60))
 
@@ -151,7 +151,7 @@ def test_rounds_cut_the_steps_without_gap_or_overlap() -> None:
     """15 steps in 4 rounds end at floor(15 r / 4) = 3, 7, 11, 15."""
     config = tiny_config(machines=1, method="erm", robust_rounds=4, batch_size=4)
     strategy, grid = parts_of_a_run(config, tiny_splits())
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     assert [line["steps"] for line in fit_rounds(strategy, FitPlan(60)).history] == [3, 7, 11, 15]
 
 
@@ -160,7 +160,7 @@ def test_more_rounds_than_steps_are_cut_and_said_with_and_without_a_cache(tmp_pa
     config = tiny_config(machines=1, method="erm", robust_rounds=50, batch_size=30)
     for _ in range(2):
         strategy, grid = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path) if cached else None)
-        strategy._machines_grid = grid
+        strategy.talk.machines_grid = grid
         assert len(fit_rounds(strategy, FitPlan(60)).history) == 2
         assert strategy.notes == ["robust-rounds is 50, but a machine takes 2 steps in all: 2 rounds were made"]
 
@@ -176,7 +176,7 @@ def test_a_cached_stage_shows_its_rounds_too(tmp_path: Any) -> None:
         seen.append([])
         config = tiny_config(machines=1, method="erm")
         strategy, grid = parts_of_a_run(config, tiny_splits(), observer=Watching(), cache=StageCache(tmp_path))
-        strategy._machines_grid = grid
+        strategy.talk.machines_grid = grid
         fit_rounds(strategy, FitPlan(60))
     assert seen[0] == seen[1]
     assert len(seen[0]) == 2
@@ -187,7 +187,7 @@ def test_given_weights_are_where_training_starts_and_are_not_mixed_up_in_a_cache
     results = []
     for scale in (1.0, 0.5):
         strategy, grid = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path))
-        strategy._machines_grid = grid
+        strategy.talk.machines_grid = grid
         own = initial_weights(strategy)
         if scale != 1.0:
             strategy.initial = own * np.float32(scale)
@@ -199,7 +199,7 @@ def test_given_weights_are_where_training_starts_and_are_not_mixed_up_in_a_cache
 def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(machines=3, method="erm", robust="federated", selection="last")
     strategy, grid = parts_of_a_run(config, tiny_splits())
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     ask = strategy.ask
     told = iter([[1.0, 5.0, 2.0], [4.0, 1.0, 1.0]])
 
@@ -225,7 +225,7 @@ def nova_sizes(monkeypatch: pytest.MonkeyPatch, rows: list[torch.Tensor], **chan
     settings: dict[str, Any] = {"method": "erm", "averaging": "none", "batch_size": 4, "selection": "last"}
     config = tiny_config(robust="federated", **settings, **changes)
     strategy, grid = parts_of_a_run(config, tiny_splits(), rows)
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     ask, steps = strategy.ask, []
 
     def noting(place: Any, action: str, *rest: Any) -> Any:

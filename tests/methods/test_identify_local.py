@@ -103,7 +103,7 @@ def test_the_second_try_is_gentler(given: float, used: float) -> None:
 
 def stages(config: RunConfig, cache: StageCache | None = None) -> Any:
     strategy, grid = parts_of_a_run(config, tiny_splits(), cache=cache)
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     return identify_locally(strategy, count_population(strategy, "machines"))
 
 

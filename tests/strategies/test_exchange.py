@@ -12,12 +12,10 @@ from fedjtt.methods.base import Payload
 from fedjtt.records import failure_records, to_reply
 from fedjtt.simulation import InProcessGrid
 from strategies.exchange import (
-    Traffic,
     accept,
     good_replies_needed,
     partition_id_of,
     stage_of,
-    total_bytes,
     wait_for_nodes,
 )
 

@@ -218,7 +218,7 @@ def initial_model(scale: float = 1.0) -> Any:
 def test_every_machine_can_have_a_request_of_its_own() -> None:
     """By partition id, whatever its node's id is; machines without one are not asked."""
     strategy, grid = parts_of_a_run(tiny_config(machines=4, identify="peers"), tiny_splits())
-    strategy._machines_grid = renumbered(grid, [90, 17, 55, 4])
+    strategy.talk.machines_grid = renumbered(grid, [90, 17, 55, 4])
     seen = spy(grid, "judge")
     count_population(strategy, "machines")
     requests = {number: judgement([initial_model()] * (number + 1), steps=10 + number) for number in (3, 0, 2)}
@@ -231,7 +231,7 @@ def test_every_machine_can_have_a_request_of_its_own() -> None:
 def test_the_servers_own_node_is_no_machine() -> None:
     """With one machine both answer alone; the machine is still reached where it is."""
     strategy, grid = parts_of_a_run(tiny_config(machines=1, identify="peers"), tiny_splits())
-    strategy._machines_grid = renumbered(grid, [77])
+    strategy.talk.machines_grid = renumbered(grid, [77])
     count_population(strategy, "machines")
     initial_weights(strategy)
     (reply,) = strategy.ask("machines", "judge", {0: judgement([initial_model()], steps=5)})
@@ -242,7 +242,7 @@ def test_a_forgetful_machine_is_told_what_was_kept_and_asked_again() -> None:
     """Its own part of what was kept, and then its present request; the others are asked once."""
     config = tiny_config(identify="peers", robust="federated")
     strategy, grid = parts_of_a_run(config, tiny_splits())
-    strategy._machines_grid = grid
+    strategy.talk.machines_grid = grid
     count_population(strategy, "machines")
     requests = {number: judgement([initial_model(-1.0) if number else initial_model()], number) for number in range(3)}
     strategy.ask("machines", "judge", requests)

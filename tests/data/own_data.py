@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fedjtt.data.host_schema import Schema, parse_schema
+from fedjtt.data.host_table import TRAIN, HostTable
 
 RAW: dict[str, Any] = {
     "label": "target",
@@ -27,3 +30,21 @@ def write(tmp_path: Path, *rows: str, header: str = HEADER, name: str = "host.cs
     path = tmp_path / name
     path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
+
+
+def table_of(numeric: Any, categorical: Any = None, split: Any = None, schema: Schema | None = None) -> HostTable:
+    """A table with the given numbers; train rows of category 0 unless told otherwise."""
+    numbers = np.asarray(numeric, dtype=np.float64)
+    rows = len(numbers)
+    codes = np.zeros((rows, 1), dtype=np.int64) if categorical is None else np.asarray(categorical, dtype=np.int64)
+    return HostTable(
+        source="host.csv",
+        schema=schema or schema_of(),
+        numeric=numbers,
+        categorical=codes,
+        label=np.arange(rows) % 2,
+        attribute=np.arange(rows) // 2 % 2,
+        split=np.full(rows, TRAIN) if split is None else np.asarray(split),
+        row=np.arange(rows),
+        line=np.arange(rows) + 2,
+    )

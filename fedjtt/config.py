@@ -187,7 +187,7 @@ class RunConfig(BaseModel):
         1.0, gt=0, description="good replies that a round needs: a share up to 1, or a number above 1"
     )
 
-    model: str = _choice("lenet", ("lenet", "mlp"), "network")
+    model: str = _choice("lenet", ("lenet", "mlp", "logistic"), "network")
     selection: str = _choice(
         "val-worst-group", ("last", "val-worst-group", "val-worst-class", "val-average"), "round whose model is kept"
     )

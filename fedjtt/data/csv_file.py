@@ -12,6 +12,8 @@ from pathlib import Path
 
 from fedjtt.errors import DataError, nearest
 
+_SHOWN = 30  # names of a header in an error
+
 
 @dataclass(frozen=True)
 class CsvFile:
@@ -46,8 +48,13 @@ class CsvFile:
             )
         raise DataError(
             f"{self.path}, row 1: column {header!r}{meant} is missing{nearest(header, self.header)}; the header is "
-            f"{', '.join(self.header)}{self._separated_otherwise()}; where the host calls it otherwise, use [columns]"
+            f"{self._shown_header()}{self._separated_otherwise()}; where the host calls it otherwise, use [columns]"
         )
+
+    def _shown_header(self) -> str:
+        """Return the header in one line, of a very wide one the beginning."""
+        names = ", ".join(" ".join(name.split()) for name in self.header[:_SHOWN])
+        return names if len(self.header) <= _SHOWN else f"{names} and {len(self.header) - _SHOWN} more"
 
     def _separated_otherwise(self) -> str:
         """Return a hint where a header of one cell holds another usual separator."""

@@ -125,6 +125,14 @@ def test_a_missing_column_comes_with_the_nearest_and_the_header(tmp_path: Path) 
     )
 
 
+def test_a_header_is_shown_in_one_line(tmp_path: Path) -> None:
+    wide = ",".join(["'a", '"two\nlines"', *(f"c{number}" for number in range(40))])
+    read = read_csv(file_of(tmp_path, f"{wide}\n{'1,' * 41}1\n"))
+    with pytest.raises(DataError, match=r"the header is 'a, two lines, c0, .*, c27 and 12 more; where") as caught:
+        read.index_of("target", "target")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_column_says_what_it_was_wanted_for(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"column 'X9' \(for 'exang'\) is missing"):
         read_csv(file_of(tmp_path, "X1,X2\n1,2\n")).index_of("X9", "exang")

@@ -210,7 +210,7 @@ class RunConfig(BaseModel):
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
     )
 
-    model: str = _choice("lenet", ("lenet", "mlp"), "network")
+    model: str = _choice("lenet", ("lenet", "mlp", "logistic"), "network")
     selection: str = _choice(
         "val-worst-group", ("last", "val-worst-group", "val-worst-class", "val-average"), "round whose model is kept"
     )

@@ -70,8 +70,20 @@ class MLP(nn.Module):
         return self.fc3(functional.relu(self.fc2(x)))  # type: ignore[no-any-return]
 
 
+class Logistic(nn.Module):
+    """Multinomial logistic regression: one linear layer over the flattened input of any shape."""
+
+    def __init__(self, input_shape: tuple[int, ...], num_labels: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(math.prod(input_shape), num_labels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``[n, num_labels]`` of inputs ``[n, ...]``."""
+        return self.fc(x.flatten(1))  # type: ignore[no-any-return]
+
+
 ModelBuilder = Callable[[tuple[int, ...], int], nn.Module]
-MODELS: dict[str, ModelBuilder] = {"lenet": LeNet, "mlp": MLP}
+MODELS: dict[str, ModelBuilder] = {"lenet": LeNet, "mlp": MLP, "logistic": Logistic}
 
 
 def _initialise(model: nn.Module, generator: torch.Generator) -> None:

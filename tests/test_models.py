@@ -33,6 +33,23 @@ def test_mlp_takes_any_shape() -> None:
     assert model.module(torch.zeros(7, 2, 3)).shape == (7, 4)
 
 
+def test_logistic_is_one_linear_layer_over_the_flattened_input() -> None:
+    model = build_model("logistic", (2, 3), 4, generator())
+    assert model.vector.shape == (7 * 4,)  # (2*3+1)*4
+    x = torch.rand(5, 2, 3, generator=generator(1))
+    weight, bias = model.vector[:24].view(4, 6), model.vector[24:]
+    torch.testing.assert_close(model.module(x).detach(), x.view(5, 6) @ weight.T + bias)
+    assert float(weight.abs().max()) <= 1 / math.sqrt(6)
+
+
+@pytest.mark.parametrize("name", ["mlp", "logistic"])
+def test_columns_are_an_input_like_images(name: str) -> None:
+    """A table's row is a vector of inputs: 40 of them in heart4."""
+    model = build_model(name, (40,), 2, generator())
+    assert model.module(torch.zeros(3, 40)).shape == (3, 2)
+    assert model.module(torch.zeros(0, 40)).shape == (0, 2)
+
+
 def test_lenet_is_relu_then_pooling() -> None:
     """The textbook order of ReLU and pooling gives the same function."""
     model = build_model("lenet", IMAGE, 5, generator())

@@ -1,0 +1,143 @@
+"""A CSV file as rows of cells, or one line that says what is wrong with it and where.
+
+A row's number is its line in the file as an editor or a spreadsheet shows it: the header is row 1.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedjtt.errors import DataError, nearest
+
+_SHOWN = 30  # names of a header in an error
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A file's cells, all of them texts without outer blanks.
+
+    Attributes
+    ----------
+    path : Path
+        Where it was read.
+    header : tuple of str
+        The names in the first line.
+    rows : list of list of str
+        Each as long as the header.
+    lines : list of int
+        The line of the file in which each row begins.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def index_of(self, header: str, needed_as: str) -> int:
+        """Return which cell of a row stands under a header; `needed_as` is what the schema calls it."""
+        found = Counter(self.header)[header]
+        if found == 1:
+            return self.header.index(header)
+        meant = "" if header == needed_as else f" (for {needed_as!r})"
+        if found:
+            raise DataError(
+                f"{self.path}, row 1: column {header!r}{meant} stands there {found} times; rename the others"
+            )
+        raise DataError(
+            f"{self.path}, row 1: column {header!r}{meant} is missing{nearest(header, self.header)}; the header is "
+            f"{self._shown_header()}{self._separated_otherwise()}; where the host calls it otherwise, use [columns]"
+        )
+
+    def _shown_header(self) -> str:
+        """Return the header in one line, of a very wide one the beginning."""
+        names = ", ".join(" ".join(name.split()) for name in self.header[:_SHOWN])
+        return names if len(self.header) <= _SHOWN else f"{names} and {len(self.header) - _SHOWN} more"
+
+    def _separated_otherwise(self) -> str:
+        """Return a hint where a header of one cell holds another usual separator."""
+        if len(self.header) > 1:
+            return ""
+        names = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
+        return "".join(
+            f"; it is separated by {name}: set delimiter" for mark, name in names.items() if mark in self.header[0]
+        )
+
+
+def read_csv(path: Path, delimiter: str = ",") -> CsvFile:
+    """Read a UTF-8 CSV file with a header.
+
+    Empty lines are passed over; what is quoted may hold delimiters and line breaks.
+
+    Raises
+    ------
+    DataError
+        A missing, unreadable or empty file, text that is not UTF-8, a row that is longer or shorter than the header, a
+        quote that is not closed, no row at all. Its text names the file, the row and, where there is one, the column.
+    """
+    text = _decoded(path, delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: tuple[str, ...] = ()
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    begin = 1
+    try:
+        for cells in reader:
+            row, line, begin = [cell.strip() for cell in cells], begin, reader.line_num + 1
+            if not row or (row == [""] and len(header) != 1):
+                continue
+            if not header:
+                header = tuple(row)
+                continue
+            if len(row) != len(header):
+                raise _ragged(path, line, row, header)
+            rows.append(row)
+            lines.append(line)
+    except csv.Error as error:
+        raise DataError(f"{path}, row {begin}: {error}; check the quotes of this row") from None
+    if not rows:
+        what = "has a header and no rows" if header else "is empty"
+        raise DataError(f"{path}, row 1: the file {what}; give it a header and a line for every example")
+    return CsvFile(path, header, rows, lines)
+
+
+def _decoded(path: Path, delimiter: str) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; name the CSV file where it is") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; name a CSV file that this user may read") from None
+    try:
+        text = content.decode("utf-8-sig")
+        broken = text.find("\0")  # two-byte encodings without a mark decode well, with a zero beside every letter
+        if broken < 0:
+            return text
+        content, start = text.encode(), len(text[:broken].encode())
+    except UnicodeDecodeError as error:
+        content, start = error.object, error.start
+    raise DataError(
+        f"{path}, {_position(content, start, delimiter)}: byte 0x{content[start]:02x} is not UTF-8 text; "
+        "save the file as CSV in UTF-8"
+    )
+
+
+def _position(content: bytes, start: int, delimiter: str) -> str:
+    """Return the row and, by counting delimiters, the column of a byte that cannot be read."""
+    row = content.count(b"\n", 0, start) + 1
+    number = content[content.rfind(b"\n", 0, start) + 1 : start].count(delimiter.encode())
+    header = content.split(b"\n", 1)[0].decode("utf-8-sig", "replace").split(delimiter)
+    name = repr(header[number].strip()) if row > 1 and number < len(header) else str(number + 1)
+    return f"row {row}, column {name}"
+
+
+def _ragged(path: Path, line: int, row: list[str], header: Iterable[str]) -> DataError:
+    names = list(header)
+    where = f"column {names[len(row)]!r}" if len(row) < len(names) else f"column {len(names) + 1}"
+    what = "the row ends before it" if len(row) < len(names) else "the header ends before it"
+    return DataError(
+        f"{path}, row {line}, {where}: {what}; the row has {len(row)} cells and the header {len(names)}: "
+        "quote cells that hold the delimiter, and leave no cell out"
+    )

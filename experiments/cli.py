@@ -11,7 +11,8 @@ from rich.console import Console
 
 from experiments.options import merged, read_toml, with_config_options
 from fedjtt.config import RunConfig
-from fedjtt.errors import FedJTTError
+from fedjtt.errors import ConfigError, FedJTTError
+from fedjtt.tracking import settings_of_run
 
 app = typer.Typer(
     name="fedjtt",
@@ -28,9 +29,22 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress; only the resu
 
 @app.command()
 @with_config_options(many=False)
-def run(config_file: ConfigFile = None, settings: Settings = None, quiet: Quiet = False, **options: Any) -> None:
+def run(
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the unfinished run in this folder, as it was set.")
+    ] = None,
+    quiet: Quiet = False,
+    **options: Any,
+) -> None:
     """Do one run and write its result into a folder."""
-    config = RunConfig.parse(merged(read_toml(config_file), settings or [], options))
+    given = merged(read_toml(config_file), settings or [], options)
+    if resume is not None:
+        if given:
+            raise ConfigError("--resume takes the settings from the run's folder; leave out all others")
+        given = settings_of_run(resume)
+    config = RunConfig.parse(given)
     from experiments.commands import run_command
 
     run_command(config, quiet, Console(), Console(stderr=True))

@@ -7,6 +7,7 @@ import torch
 
 from fedjtt.api import simulate
 from fedjtt.cache import StageCache
+from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
 from fedjtt.provide import check_device, machines_of
 from fedjtt.tracking import RunFolder
@@ -40,6 +41,9 @@ def execute(config: RunConfig, folder: RunFolder, observer: Observer | None = No
 
         return run_on_flower(config, folder, observer)
     folder.begin()
-    outcome = simulate(config, observer=_Both(folder, observer), cache=StageCache.from_environment())
+    checkpoints = Checkpoints.of_run(folder.path, config)
+    both, cache = _Both(folder, observer), StageCache.from_environment()
+    outcome = simulate(config, observer=both, cache=cache, checkpoints=checkpoints)
     folder.finish(outcome.result, outcome.weights, outcome.ledger)
+    checkpoints.clear()
     return outcome.result

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fedjtt.cache import StageCache
+from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
@@ -33,6 +34,7 @@ def simulate(
     observer: Observer | None = None,
     cache: StageCache | None = None,
     model_builder: ModelBuilder | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Run a config in this process, or in ``workers`` processes that share its data.
 
@@ -42,6 +44,8 @@ def simulate(
         Data of the caller's own; None: what the config names.
     train_rows : list of Tensor or None
         The machines' train rows; None: as ``partition`` says.
+    checkpoints : Checkpoints or None
+        Where the run's state is written after every round, and gone on from where it holds one.
     """
     check_device(config.device)
     torch.set_num_threads(config.threads)
@@ -57,10 +61,10 @@ def simulate(
 
     if config.workers == 1:
         grid = InProcessGrid(app, config, config.machines, None, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder, owner)
+        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
         grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder, owner)
+        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
 
 
 def _told_of_replies(observer: Observer | None) -> ReplyObserver | None:

@@ -23,7 +23,9 @@ AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
-NOT_IN_ID = frozenset({"engine", "workers", "device", "out", "data-dir", "download"})
+NOT_IN_ID = frozenset(
+    {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
+)
 
 
 def kebab(name: str) -> str:
@@ -33,19 +35,6 @@ def kebab(name: str) -> str:
 
 def _choice(default: str, allowed: tuple[str, ...], text: str) -> Any:
     return Field(default, description=text, json_schema_extra={"allowed": list(allowed)})
-
-
-DATASETS = ("digits", "spuco-mnist")
-DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
-PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
-METHODS = ("erm", "jtt", "group-balanced")
-AGGREGATORS = (
-    "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",
-    "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova",
-)  # fmt: skip
-
-# FedNova normalises by the robust stage's weighted sizes, which identification does not have.
-IDENTIFY_AGGREGATORS = tuple(name for name in AGGREGATORS if name != "fednova")
 
 
 class RunConfig(BaseModel):
@@ -205,6 +194,9 @@ class RunConfig(BaseModel):
     round_timeout: float = Field(0.0, ge=0, description="seconds that an exchange waits for the machines; 0: no limit")
     connect_timeout: float = Field(
         120.0, ge=0, description="seconds that the server waits for machines that are not connected"
+    )
+    on_restart: str = _choice(
+        "anew", ("anew", "resume"), "what a run does that finds the checkpoint of an unfinished one in its folder"
     )
     max_update_norm: float = Field(
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"

@@ -13,6 +13,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
 from fedjtt.cache import StageCache
+from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError
@@ -57,6 +58,7 @@ def run_method(
     cache: StageCache | None = None,
     model_builder: ModelBuilder | None = None,
     owner: Owner = nobody,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Run a config's method over the machines of a Grid.
 
@@ -68,11 +70,13 @@ def run_method(
         Provides what the server itself holds.
     owner : callable
         Gives the ids of a machine's train examples, where the server can know them: no machine may name others.
+    checkpoints : Checkpoints or None
+        Where the run's state is written after every round, and gone on from where it holds one.
     """
     started = time.monotonic()
     torch.set_num_threads(config.threads)
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
-    strategy = StagedStrategy(config, server_node, observer, cache, owner)
+    strategy = StagedStrategy(config, server_node, observer, cache, owner, checkpoints)
     trained = strategy.run(grid)
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
     figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
@@ -127,11 +131,15 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder(Path(config.out), config)
     folder.begin()
     try:
-        outcome = run_method(config, grid, observer=folder, cache=cache, owner=owner_from_config(config))
+        checkpoints = Checkpoints.of_run(folder.path, config)
+        outcome = run_method(
+            config, grid, observer=folder, cache=cache, owner=owner_from_config(config), checkpoints=checkpoints
+        )
     except FedJTTError as error:
         folder.fail(error)
         raise
     folder.finish(outcome.result, outcome.weights, outcome.ledger)
+    checkpoints.clear()
 
 
 def log_summary(result: Mapping[str, Any]) -> None:

@@ -117,6 +117,21 @@ class RunFolder:
         return error_of(failure["kind"], failure["text"])
 
 
+def settings_of_run(path: Path) -> dict[str, Any]:
+    """Return the settings with which the unfinished run in a folder goes on.
+
+    Raises
+    ------
+    ConfigError
+        Where the folder holds no run.
+    """
+    try:
+        held: dict[str, Any] = json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        raise ConfigError(f"--resume {path}: there is no run of fedjtt (no readable config.json)") from None
+    return {**held, "out": str(path), "on-restart": "resume"}
+
+
 def check_folder(path: Path, config: RunConfig) -> None:
     """Refuse a folder that does not belong to this config; see :class:`RunFolder`."""
     for place in (path, *path.parents):

@@ -1,6 +1,6 @@
 """Flower's aggregation rules as the rule that joins the machines' weights in a round."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
@@ -105,6 +105,18 @@ class Aggregator:
             record = to_array_record({"weights": current})
             keeps_records = isinstance(self._rule, FedAvgM)
             self._rule.current_arrays = record if keeps_records else from_array_record(record)
+
+    def state(self) -> dict[str, Array]:
+        """Return what an adaptive rule keeps from round to round: momentum, or Adam's moments."""
+        kept = {name: getattr(self._rule, name, None) for name in ("momentum_vector", "m_t", "v_t")}
+        return {
+            name: value[0] if isinstance(value, list) else value["weights"] for name, value in kept.items() if value
+        }
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Take over what :meth:`state` returned."""
+        for name, value in state.items():
+            setattr(self._rule, name, [value] if name == "momentum_vector" else {"weights": value})
 
     def summary(self) -> None:
         """Log the rule's settings, as every Flower strategy does."""

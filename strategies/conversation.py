@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedjtt.cache import pack_json, unpack_json
 from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError, ForgottenError
-from fedjtt.methods.base import Payload, Place
+from fedjtt.methods.base import Array, Payload, Place
 from fedjtt.methods.registry import CATEGORIES
 from fedjtt.records import ACTION, ARRAYS, CONFIG, PARTITION_ID, failure_of, from_records, to_array_record
 from fedjtt.seeding import numpy_generator
@@ -240,3 +242,33 @@ def _compare_sizes(grid: Grid, node: int) -> None:
     for reply in grid.send_and_receive([Message(content, node, f"{CATEGORIES['census']}.census")]):
         if reply.has_content() and (failure := failure_of(reply.content)) is not None:
             raise failure
+
+
+def pack_requests(action: str, requests: Requests) -> dict[str, Array]:
+    """Return an action's requests as arrays: an array that all machines share stands there once."""
+    whole = isinstance(requests, Payload)
+    each = {-1: requests} if isinstance(requests, Payload) else dict(requests)
+    numbers: dict[str, dict[str, Any]] = {}
+    arrays: dict[str, Array] = {}
+    places: dict[int, str] = {}
+    for machine, request in each.items():
+        numbers[str(machine)] = dict(request.numbers)
+        for name, array in request.arrays.items():
+            place = places.setdefault(id(array), f"array-{len(places)}")
+            arrays[place] = array
+            numbers[str(machine)][f"@{name}"] = place
+    about = {"action": action, "whole": whole, "requests": numbers}
+    return {**arrays, "about": pack_json(about)}
+
+
+def unpack_requests(saved: Mapping[str, Array]) -> tuple[str, Requests]:
+    """Return what :func:`pack_requests` packed."""
+    about = unpack_json(saved["about"])
+    requests = {
+        int(machine): Payload(
+            {name[1:]: saved[place] for name, place in values.items() if name.startswith("@")},
+            {name: value for name, value in values.items() if not name.startswith("@")},
+        )
+        for machine, values in about["requests"].items()
+    }
+    return about["action"], requests[-1] if about["whole"] else requests

@@ -91,3 +91,14 @@ class Register:
     def missing(self) -> list[dict[str, Any]]:
         """Return who did not count, when and why, ready for the result."""
         return [asdict(absence) for absence in self.absences]
+
+    def packed(self) -> dict[str, Any]:
+        """Return what must outlive the server, as JSON; node ids do not, nodes are asked again who they are."""
+        return {"missing": self.missing(), "ledger": self.ledger()}
+
+    def unpack(self, saved: dict[str, Any]) -> None:
+        """Take over what :meth:`packed` returned."""
+        self.absences = [Absence(**row) for row in saved["missing"]]
+        for row in saved["ledger"]:
+            key = (row.pop("stage"), row.pop("round"), row.pop("machine"))
+            self._cells[key] = _Cell(**row)

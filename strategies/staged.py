@@ -9,14 +9,15 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from fedjtt.cache import StageCache
+from fedjtt.cache import StageCache, pack_json, unpack_json
+from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
 from fedjtt.methods.registry import METHODS
 from fedjtt.records import from_records, to_array_record
 from strategies.acceptance import Owner, nobody
 from strategies.aggregators import identify_aggregator, robust_aggregator
-from strategies.conversation import Conversation, Requests
+from strategies.conversation import Conversation, Requests, pack_requests, unpack_requests
 from strategies.exchange import accept
 from strategies.register import Traffic
 
@@ -46,6 +47,8 @@ class StagedStrategy(Strategy):
         Results of stages on the server's disk.
     owner : callable
         Gives the ids of a machine's train examples, where the server can know them.
+    checkpoints : Checkpoints or None
+        Where the run's state is written after every round; what they hold is gone on from.
 
     Attributes
     ----------
@@ -62,6 +65,7 @@ class StagedStrategy(Strategy):
         observer: Observer | None = None,
         cache: StageCache | None = None,
         owner: Owner = nobody,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.config = config
         self.cache = cache
@@ -71,6 +75,12 @@ class StagedStrategy(Strategy):
         self._observer = observer
         self._aggregators = {"robust": robust_aggregator(config)}
         self._current: Array | None = None
+        self._checkpoints = checkpoints
+        self._kept: object = None
+        self._told: list[tuple[str, int, int, dict[str, Any]]] = []
+        self._saved: dict[str, dict[str, Array]] = {}
+        if checkpoints is not None:
+            self._resume(checkpoints)
 
     @property
     def traffic(self) -> dict[str, Traffic]:
@@ -165,6 +175,8 @@ class StagedStrategy(Strategy):
         if server_round == 1 or stage not in self._aggregators:
             made = robust_aggregator if stage == "robust" else identify_aggregator
             self._aggregators[stage] = made(self.config)
+            if server_round > 1 and (state := self._saved.get(f"aggregator/{stage}")) is not None:
+                self._aggregators[stage].resume(state)
         self._current = self._aggregators[stage].combine(server_round, current, updates)
         return self._current
 
@@ -183,8 +195,49 @@ class StagedStrategy(Strategy):
             self.notes.append(text)
             log(INFO, "note: %s", text)
 
+    def save(self, name: str, state: Mapping[str, Array]) -> None:
+        """Write a state to the checkpoint, and with it what the strategy itself knows."""
+        if self._checkpoints is None:
+            return
+        changed = {name: state, "server": {"about": pack_json(self._about())}}
+        for stage, aggregator in self._aggregators.items():
+            if arrays := aggregator.state():
+                changed[f"aggregator/{stage}"] = arrays
+        if self.talk.kept is not None and self.talk.kept is not self._kept:
+            self._kept = self.talk.kept
+            changed["kept"] = pack_requests(*self.talk.kept)
+        self._checkpoints.save(changed)
+
+    def saved(self, name: str) -> Mapping[str, Array] | None:
+        """Return what was saved under a name before the run was resumed, or None."""
+        return self._saved.get(name)
+
+    def _about(self) -> dict[str, Any]:
+        traffic = {stage: [cost.sent, cost.received] for stage, cost in self.traffic.items()}
+        return {"notes": self.notes, "told": self._told, "traffic": traffic, **self.talk.register.packed()}
+
+    def _resume(self, checkpoints: Checkpoints) -> None:
+        """Take over the last good checkpoint, if there is one."""
+        self._saved, damaged = checkpoints.load()
+        if (server := self._saved.get("server")) is not None:
+            about = unpack_json(server["about"])
+            self.notes.extend(about["notes"])
+            self.talk.register.unpack(about)
+            for stage, (sent, received) in about["traffic"].items():
+                self.book(stage, sent, received)
+            for line in about["told"]:  # whoever watches sees the rounds that were made before
+                self.progress(*line)
+        if (state := self._saved.get("aggregator/robust")) is not None:
+            self._aggregators["robust"].resume(state)
+        if (kept := self._saved.get("kept")) is not None:
+            self.talk.kept = self._kept = unpack_requests(kept)
+        for text in damaged:
+            self.note(text)
+
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Tell the observer that a round has ended."""
+        if self._checkpoints is not None and figures:
+            self._told.append((stage, server_round, rounds, dict(figures)))
         if self._observer is not None:
             self._observer.progress(stage, server_round, rounds, figures)
 

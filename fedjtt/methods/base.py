@@ -175,6 +175,12 @@ class Server(Protocol):
     def book(self, stage: str, sent: int, received: int) -> None:
         """Count bytes that a stage cost when its cached result was computed: a result does not depend on a cache."""
 
+    def save(self, name: str, state: Mapping[str, Array]) -> None:
+        """Write a state to the run's checkpoint, where it has one: a run that is killed goes on from the last."""
+
+    def saved(self, name: str) -> Mapping[str, Array] | None:
+        """Return what was saved under a name before this run was resumed, or None."""
+
     def progress(self, stage: str, server_round: int, rounds: int, figures: Mapping[str, Any]) -> None:
         """Tell whoever watches that a round has ended."""
 

@@ -7,6 +7,7 @@ training cut into rounds, so central and federated training are this one definit
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,7 +143,7 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
         for line in trained.history:  # whoever watches sees the rounds, and metrics.jsonl holds them, all the same
             server.progress("robust", line["round"], len(trained.history), line)
         return trained
-    trained = rounds.run()
+    trained = rounds.run(f"robust/{key[:16]}")
     if cache is not None:
         about = {"history": trained.history, "seconds": trained.seconds, "selected_round": trained.selected_round}
         cache.save(key, {"weights": trained.weights, "about": pack_json(about)})
@@ -184,13 +185,29 @@ class _Rounds:
         self.history: list[dict[str, Any]] = []
         self.seconds = {"robust": 0.0, "robust-sum": 0.0}
 
-    def run(self) -> Trained:
-        """Train and evaluate round by round."""
-        for server_round in range(1, self.rounds + 1):
+    def run(self, name: str) -> Trained:
+        """Train and evaluate round by round; `name` is the state's in a checkpoint."""
+        if (saved := self.server.saved(name)) is not None:
+            self._resume(saved)
+        for server_round in range(len(self.history) + 1, self.rounds + 1):
             self._train(server_round)
             self._evaluate(server_round)
+            self.server.save(name, self._state())
         selected_round, weights = self.selected
         return Trained(weights, self.history, self.seconds, selected_round)
+
+    def _state(self) -> dict[str, Array]:
+        about = {"history": self.history, "seconds": self.seconds, "best": self.best_score, "round": self.selected[0]}
+        arrays = {"weights": self.weights, "selected": self.selected[1], "about": pack_json(about)}
+        return arrays if self.average is None else {**arrays, "average": self.average}
+
+    def _resume(self, saved: Mapping[str, Array]) -> None:
+        about = unpack_json(saved["about"])
+        self.history, self.seconds = about["history"], about["seconds"]
+        best = about["best"]
+        self.best_score = (best[0], best[1])
+        self.weights, self.average = saved["weights"], saved.get("average")
+        self.selected = (about["round"], saved["selected"])
 
     def _train(self, server_round: int) -> None:
         first, last = ((server_round + offset) * self.total // self.rounds for offset in (-1, 0))

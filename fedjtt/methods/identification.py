@@ -113,6 +113,17 @@ class Identified:
     seconds: dict[str, float]
 
 
+def pack_identified(found: Identified) -> dict[str, Array]:
+    """Return arrays that keep what was identified, for a checkpoint."""
+    about = {name: value for name, value in vars(found).items() if name != "ids"}
+    return {"about": pack_json(about)} | ({} if found.ids is None else {"ids": found.ids})
+
+
+def unpack_identified(saved: Mapping[str, Array]) -> Identified:
+    """Return what :func:`pack_identified` packed."""
+    return Identified(**unpack_json(saved["about"]), ids=saved.get("ids"))
+
+
 def join_reports(
     server: Server,
     replies: Sequence[Payload],

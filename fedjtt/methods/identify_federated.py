@@ -21,7 +21,7 @@ from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
 from fedjtt.methods.census import Population, label_counts
 from fedjtt.methods.identification import Identified, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
-from fedjtt.methods.look import LOOK_EXAMPLES, Look, Verdict, joined, lookers, train_in_rounds
+from fedjtt.methods.look import LOOK_EXAMPLES, Look, RoundState, Verdict, joined, lookers, train_in_rounds
 from fedjtt.objectives import label_shift
 from fedjtt.training import Span
 
@@ -145,9 +145,30 @@ class _Attempt:
         """Train round by round until ``identify-stop`` says that it is enough."""
         judge = {"last": self._last, "stable": self._stable, "val-groups": self._better}
         stop = self.server.config.identify_stop
+        state = self._resumed()
+        if state is not None and stop != "last":  # what machines remember may be of a later look than ours
+            self._look(1, state.mean)
         self.model.weights = train_in_rounds(
-            self.server.config, self.model.weights, self.rounds, self._advance, judge[stop]
+            self.server.config, self.model.weights, self.rounds, self._advance, judge[stop], self._save, state
         )
+
+    def _save(self, state: RoundState) -> None:
+        about = {
+            "number": state.number, "enough": state.enough, "watch": vars(self.watch), "best": self.best,
+            "model": {name: value for name, value in vars(self.model).items() if name != "weights"},
+        }  # fmt: skip
+        arrays = {"current": state.current, "mean": state.mean, "kept": state.kept}
+        self.server.save(self.stage, {**arrays, "about": pack_json(about)})
+
+    def _resumed(self) -> RoundState | None:
+        """Return where a run that was killed stood in this training, and take over what was known then."""
+        if (saved := self.server.saved(self.stage)) is None:
+            return None
+        about = unpack_json(saved["about"])
+        self.watch, self.best = Watch(**about["watch"]), about["best"]
+        for name, value in about["model"].items():
+            setattr(self.model, name, value)
+        return RoundState(about["number"], saved["current"], saved["mean"], saved["kept"], about["enough"])
 
     def _advance(self, number: int, weights: Array) -> Array:
         """Let the drawn machines train for a round, and average."""

@@ -17,7 +17,7 @@ from fedjtt.inference.error_set import error_copies, upsample_factor, upsampled_
 from fedjtt.methods.base import Node, Payload, Server, Trained
 from fedjtt.methods.census import Population, count_population
 from fedjtt.methods.fit import FitPlan, fit_rounds, selected_score
-from fedjtt.methods.identification import Identified
+from fedjtt.methods.identification import Identified, pack_identified, unpack_identified
 from fedjtt.methods.identify_federated import identify_together
 from fedjtt.methods.identify_local import find_own, identify_locally
 from fedjtt.methods.identify_peers import identify_with_peers
@@ -55,7 +55,7 @@ class JTT:
         """Identify, set the factor from the summed counts, train."""
         config = server.config
         population = count_population(server, "machines")
-        found = IDENTIFY[config.identify](server, population)
+        found = _identified(server, population)
         examples, errors = sum(found.examples), sum(found.errors)
         _check_ids(found)
         fractions = candidate_fractions(config.upsample_fraction, population.num_labels)
@@ -79,6 +79,15 @@ class JTT:
         request = Payload(ids, {"factor": factor, "examples": population.total})
         size = upsampled_size(population.total, sum(found.errors), factor, server.config.upsample_convention)
         return factor, fit_rounds(server, FitPlan(size, request, population.group_counts))
+
+
+def _identified(server: Server, population: Population) -> Identified:
+    """Find the machines' error sets, or take them from the checkpoint of a run that was killed afterwards."""
+    if (saved := server.saved("identified")) is not None:
+        return unpack_identified(saved)
+    found = IDENTIFY[server.config.identify](server, population)
+    server.save("identified", pack_identified(found))
+    return found
 
 
 def candidate_fractions(fraction: float | str, num_labels: int) -> list[float]:

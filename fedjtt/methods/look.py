@@ -112,12 +112,25 @@ class Verdict:
     enough: bool
 
 
+@dataclass(frozen=True)
+class RoundState:
+    """Where a training in rounds stands: rounds made, the last weights, their mean, the kept ones, whether it ended."""
+
+    number: int
+    current: Array
+    mean: Array
+    kept: Array
+    enough: bool = False
+
+
 def train_in_rounds(
     config: RunConfig,
     start: Array,
     rounds: int,
     advance: Callable[[int, Array], Array],
     judge: Callable[[int, Array], Verdict],
+    save: Callable[[RoundState], None] = lambda state: None,  # noqa: ARG005
+    state: RoundState | None = None,
 ) -> Array:
     """Train an identification model, a machine's own or the common one, until ``identify-stop`` says that it is enough.
 
@@ -129,19 +142,23 @@ def train_in_rounds(
         Trains the weights for a round, counted from 1.
     judge : callable
         Given a round and the weights to split by: their mean so far under ``identify-averaging = rounds``.
+    save : callable
+        Told where the training stands after every round.
+    state : RoundState or None
+        Where to go on; None: from the start.
 
     Returns
     -------
     ndarray
         The weights that were kept.
     """
-    current = mean = kept = start
-    for number in range(1, (2 * rounds if config.identify_stop == "stable" else rounds) + 1):
-        current = advance(number, current)
-        mean = running_mean(mean, current, number) if config.identify_averaging == "rounds" else current
+    state = state or RoundState(0, start, start, start)
+    most = 2 * rounds if config.identify_stop == "stable" else rounds
+    while state.number < most and not state.enough:
+        number = state.number + 1
+        current = advance(number, state.current)
+        mean = running_mean(state.mean, current, number) if config.identify_averaging == "rounds" else current
         verdict = judge(number, mean)
-        if verdict.keep:
-            kept = mean
-        if verdict.enough:
-            break
-    return kept
+        state = RoundState(number, current, mean, mean if verdict.keep else state.kept, verdict.enough)
+        save(state)
+    return state.kept

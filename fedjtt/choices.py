@@ -1,0 +1,13 @@
+"""The names that a run configuration may choose from."""
+
+DATASETS = ("digits", "spuco-mnist")
+DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
+PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
+METHODS = ("erm", "jtt", "group-balanced")
+AGGREGATORS = (
+    "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",
+    "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova",
+)  # fmt: skip
+
+# FedNova normalises by the robust stage's weighted sizes, which identification does not have.
+IDENTIFY_AGGREGATORS = tuple(name for name in AGGREGATORS if name != "fednova")

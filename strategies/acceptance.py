@@ -11,10 +11,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedjtt.config import RunConfig
+from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
+from fedjtt.training import Span
 
 Owner = Callable[[int], Array | None]
 """From a partition id to the ids of that machine's train examples, where the server can know them; else None."""
+
+# What a reply to an action must have: whole numbers and lists of them, none negative, and other numbers.
+_REPORT = ("examples", "errors", "steps", "tries", "useless")
+WHOLE: Mapping[str, tuple[str, ...]] = {
+    "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT, "look": ("both", "either"),
+    "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
+}  # fmt: skip
+LISTS: Mapping[str, tuple[str, ...]] = {
+    "census": ("label-counts", "group-counts"), "judge": ("label-errors", "label-sizes"),
+    "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"),
+}  # fmt: skip
+REAL: Mapping[str, tuple[str, ...]] = {
+    "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
+    "look": ("seconds",), "lend": ("seconds",),
+}  # fmt: skip
 
 
 def nobody(partition_id: int) -> Array | None:  # noqa: ARG001 (an owner's signature)
@@ -32,13 +50,31 @@ class Acceptance:
         Gives the ids that a machine may name.
     max_update_norm : float
         Longest change of the weights that a machine may send; 0: any finite one.
-    census : dict
-        By partition id, the label counts that the machine gave first.
+    ids : bool
+        Whether machines name their errors; if not, no id may leave them.
+    average : bool
+        Whether machines send averages of their weights in the robust stage.
+    parameters : int or None
+        Length of a model that a machine hands out, where it is known.
+    census, groups : dict
+        By partition id, the counts per label and per group that the machine gave first.
+    held : dict
+        By partition id and split, the counts that the machine evaluated on first.
     """
 
     owner: Owner = nobody
     max_update_norm: float = 0.0
+    ids: bool = False
+    average: bool = False
+    parameters: int | None = None
     census: dict[int, list[int]] = field(default_factory=dict)
+    groups: dict[int, list[int]] = field(default_factory=dict)
+    held: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(cls, config: RunConfig, owner: Owner) -> "Acceptance":
+        """Return what judges a run's replies."""
+        return cls(owner, config.max_update_norm, config.robust == "central", config.averaging == "ema")
 
     def objection(self, action: str, machine: int, request: Payload, reply: Payload) -> str:
         """Return what is wrong with a reply, in words, or an empty string."""
@@ -46,17 +82,28 @@ class Acceptance:
         if rule is None:
             return ""
         try:
-            return _not_finite(reply) or rule(self, machine, request, reply)
+            misformed = _not_finite(reply) or _other_arrays(self._arrays(action), reply) or _negative(action, reply)
+            return misformed or rule(self, machine, request, reply)
         except KeyError as error:
             return f"it lacks {error.args[0]}"
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             return str(error)
+
+    def labels(self, machine: int) -> list[int]:
+        """Return the machine's train examples per label."""
+        if machine not in self.census:
+            raise ValueError("it has not said before how many examples it has")
+        return self.census[machine]
 
     def examples(self, machine: int) -> int:
         """Return the number of the machine's train examples."""
-        if machine not in self.census:
-            raise ValueError("it has not said before how many examples it has")
-        return sum(self.census[machine])
+        return sum(self.labels(machine))
+
+    def _arrays(self, action: str) -> tuple[str, ...]:
+        if action in ("identify", "judge"):
+            return ("error-ids",) if self.ids else ()
+        fitted = ("weights", "average") if self.average else ("weights",)
+        return {"fit": fitted, "learn": ("weights",), "lend": ("model",)}.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:
@@ -70,62 +117,112 @@ def _not_finite(reply: Payload) -> str:
     return ""
 
 
+def _other_arrays(wanted: tuple[str, ...], reply: Payload) -> str:
+    for name in wanted:
+        if name not in reply.arrays:
+            return f"it lacks {name}"
+    return next((f"it sends {name}, which was not asked for" for name in reply.arrays if name not in wanted), "")
+
+
+def _negative(action: str, reply: Payload) -> str:
+    counts = {name: [reply.integer(name)] for name in WHOLE.get(action, ())}
+    for name in LISTS.get(action, ()):
+        counts[name] = reply.integers(name)
+        if counts[name] != reply.numbers[name]:
+            return f"{name} is {reply.numbers[name]}, not whole numbers"
+    seconds = {name: [reply.real(name)] for name in REAL.get(action, ()) if name != "loss"}
+    return next((f"{name} is negative" for name, each in {**counts, **seconds}.items() if min(each, default=0) < 0), "")
+
+
 def _of_census(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
     labels, groups = reply.integers("label-counts"), reply.integers("group-counts")
-    if min(labels, default=0) < 0 or min(groups, default=0) < 0:
-        return "a count is negative"
-    if reply.integer("examples") != sum(labels) or (groups and sum(groups) != sum(labels)):
+    if reply.integer("examples") != sum(labels):
         return f"its counts do not add up to its {reply.integer('examples')} examples"
+    if groups:
+        width = max(1, len(groups) // max(1, len(labels)))
+        if [sum(groups[place : place + width]) for place in range(0, len(groups), width)] != labels:
+            return "its counts per group are not those per label"
     owned = accept.owner(machine)
     if owned is not None and len(owned) != sum(labels):
         return f"it counts {sum(labels)} examples, and its part has {len(owned)}"
-    if accept.census.setdefault(machine, labels) != labels:
+    if accept.census.setdefault(machine, labels) != labels or accept.groups.setdefault(machine, groups) != groups:
         return "its counts are not those that it gave before"
     return ""
 
 
 def _of_update(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
-    sent, size = request.arrays["weights"], reply.real("size")
+    sent = request.arrays["weights"]
     for name, array in reply.arrays.items():
-        if name not in ("weights", "average"):
-            return f"it sends {name}, which was not asked for"
         if array.shape != sent.shape or array.dtype != sent.dtype:
             return f"{name} is {array.dtype} {list(array.shape)}, not {sent.dtype} {list(sent.shape)}"
+    size, own = reply.real("size"), accept.examples(machine)
+    least, most = _sizes(accept, machine, request)
+    if not least * (1 - 1e-9) <= size <= most * (1 + 1e-9):
+        return f"its weighted size is {size:g}, which {own} examples do not have"
+    return _too_long(accept.max_update_norm, request, reply) if accept.max_update_norm else ""
+
+
+def _sizes(accept: Acceptance, machine: int, request: Payload) -> tuple[float, float]:
+    """Return the smallest and the largest weighted size that the machine's examples can have."""
     own = accept.examples(machine)
-    most = own * (request.integer("factor") + 1 if "factor" in request.numbers else 1)
-    if "factor" in request.numbers or "total" not in request.numbers:
-        if not own <= size <= most:
-            return f"its weighted size is {size:g}, which {own} examples do not have"
-    elif size <= 0:
-        return f"its weighted size is {size:g}"
-    length = float(np.linalg.norm(reply.arrays["weights"].astype(np.float64) - sent))
-    if accept.max_update_norm and length > accept.max_update_norm:
-        return f"its update is {length:.3g} long; max-update-norm is {accept.max_update_norm:g}"
+    if "group-counts" in request.numbers:  # every group weighs the same over all machines
+        overall = request.integers("group-counts")
+        weight = sum(overall) / sum(count > 0 for count in overall)
+        groups = zip(accept.groups[machine], overall, strict=True)
+        size = sum(count * weight / max(1, total) for count, total in groups)
+        return size, size
+    return own, own * (request.integer("factor") + 1 if "factor" in request.numbers else 1)
+
+
+def _too_long(bound: float, request: Payload, reply: Payload) -> str:
+    """Object to what goes too far: the weights, and their average, which lies between the last one and the weights."""
+    sent = request.arrays["weights"].astype(np.float64)
+    length = float(np.linalg.norm(reply.arrays["weights"] - sent))
+    if length > bound:
+        return f"its update is {length:.3g} long; max-update-norm is {bound:g}"
+    if "average" in reply.arrays:
+        before = request.arrays.get("average", sent).astype(np.float64)
+        away = float(np.linalg.norm(sent - before))
+        length = float(np.linalg.norm(reply.arrays["average"] - before))
+        if length > away + bound:
+            return (
+                f"its average moved by {length:.3g}; max-update-norm is {bound:g}, and the weights were {away:.3g} away"
+            )
     return ""
 
 
-def _of_error_set(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+def _of_fit(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
+    if objection := _of_update(accept, machine, request, reply):
+        return objection
+    span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
+    if "mean-size" in request.numbers:
+        span = by_size(span, reply.real("size") / request.real("mean-size"))
+    return "" if reply.integer("steps") == span.steps else f"it made {reply.integer('steps')} steps of {span.steps}"
+
+
+def _of_error_set(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
     examples, errors = accept.examples(machine), reply.integer("errors")
     if reply.integer("examples") != examples:
         return f"it reports on {reply.integer('examples')} examples and has {examples}"
-    if not 0 <= errors <= examples:
+    if errors > examples:
         return f"it calls {errors} of its {examples} examples wrong"
-    if "minority" in reply.numbers:
+    if "majority" in request.numbers:
         minority, hits = reply.integer("minority"), reply.integer("true-positives")
         if not (0 <= minority <= examples and 0 <= hits <= min(errors, minority)):
             return f"{hits} true positives do not fit {errors} errors and {minority} minority examples"
-    if "label-sizes" in reply.numbers:
-        if reply.integers("label-sizes") != accept.census[machine]:
-            return "its counts per label are not those that it gave before"
-        wrong = reply.integers("label-errors")
-        if not _within(wrong, accept.census[machine]) or sum(wrong) != errors:
-            return f"its errors per label do not add up to {errors} of its examples"
-    return _of_ids(accept.owner(machine), reply.arrays.get("error-ids"), errors)
+    return _of_ids(accept.owner(machine), reply.arrays["error-ids"], errors) if accept.ids else ""
 
 
-def _of_ids(owned: Array | None, ids: Array | None, errors: int) -> str:
-    if ids is None:
-        return ""
+def _of_judgement(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
+    wrong, sizes = reply.integers("label-errors"), reply.integers("label-sizes")
+    if sizes != accept.labels(machine):
+        return "its counts per label are not those that it gave before"
+    if not _within(wrong, sizes) or sum(wrong) != reply.integer("errors"):
+        return f"its errors per label do not add up to {reply.integer('errors')} of its examples"
+    return _of_error_set(accept, machine, request, reply)
+
+
+def _of_ids(owned: Array | None, ids: Array, errors: int) -> str:
     if ids.dtype.kind not in "iu" or ids.ndim != 1:
         return f"its ids are {ids.dtype} {list(ids.shape)}, not a list of whole numbers"
     if len(np.unique(ids)) != len(ids):
@@ -139,9 +236,9 @@ def _of_ids(owned: Array | None, ids: Array | None, errors: int) -> str:
 def _of_look(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
     sizes, errors = reply.integers("label-sizes"), reply.integers("label-errors")
     both, either = reply.integer("both"), reply.integer("either")
-    if not _within(sizes, accept.census[machine]) or sum(sizes) > request.integer("sample"):
+    if not _within(sizes, accept.labels(machine)) or sum(sizes) > request.integer("sample"):
         return "it looked at more examples than it has or was asked to"
-    if not _within(errors, sizes) or not 0 <= both <= sum(errors) or not both <= either <= sum(sizes):
+    if not _within(errors, sizes) or both > sum(errors) or not both <= either <= sum(sizes):
         return "its counts do not fit the examples that it looked at"
     return ""
 
@@ -150,12 +247,20 @@ def _of_model(accept: Acceptance, machine: int, request: Payload, reply: Payload
     if reply.integer("machine") != machine:
         return f"it hands out the model of machine {reply.integer('machine')}"
     model = reply.arrays["model"]
-    return "" if model.ndim == 1 and model.dtype == np.float32 else f"its model is {model.dtype} {list(model.shape)}"
+    if model.ndim != 1 or model.dtype != np.float32 or len(model) != (accept.parameters or len(model)):
+        return f"its model is {model.dtype} {list(model.shape)}, not float32 [{accept.parameters or 'parameters'}]"
+    return ""
 
 
-def _of_counts(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
-    if not _within(reply.integers("correct"), reply.integers("count")):
+def _of_counts(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:
+    count, attributes = reply.integers("count"), reply.integer("attributes")
+    if not _within(reply.integers("correct"), count):
         return "it has more correct predictions than examples in a group"
+    labels, groups = accept.census.get(machine), accept.groups.get(machine)
+    if labels and groups and len(count) != (len(groups) if attributes else len(labels)):
+        return f"it counts {len(count)} groups and has {len(groups if attributes else labels)}"
+    if accept.held.setdefault((machine, request.integer("split")), count) != count:
+        return "it evaluates on other counts than before"
     return ""
 
 
@@ -167,10 +272,10 @@ Rule = Callable[[Acceptance, int, Payload, Payload], str]
 RULES: Mapping[str, Rule] = {
     "census": _of_census,
     "learn": _of_update,
-    "fit": _of_update,
+    "fit": _of_fit,
     "look": _of_look,
     "identify": _of_error_set,
-    "judge": _of_error_set,
+    "judge": _of_judgement,
     "lend": _of_model,
     "assess": _of_counts,
 }

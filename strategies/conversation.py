@@ -12,10 +12,19 @@ from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError, ForgottenError
 from fedjtt.methods.base import Array, Payload, Place
 from fedjtt.methods.registry import CATEGORIES
-from fedjtt.records import ACTION, ARRAYS, CONFIG, PARTITION_ID, failure_of, from_records, to_array_record
+from fedjtt.records import ACTION, ARRAYS, CONFIG, failure_of, to_array_record
 from fedjtt.seeding import numpy_generator
 from strategies.acceptance import Acceptance, Owner
-from strategies.exchange import Problem, check_quorum, good_replies_needed, sort_out, stage_of, wait_for_nodes
+from strategies.exchange import (
+    Problem,
+    check_quorum,
+    good_replies_needed,
+    partition_id_of,
+    read_payload,
+    sort_out,
+    stage_of,
+    wait_for_nodes,
+)
 from strategies.register import Absence, Register, Traffic
 
 Requests = Payload | Mapping[int, Payload]
@@ -27,10 +36,10 @@ DRAWN = ("fit", "learn")
 
 @dataclass(frozen=True)
 class _Tried:
-    """What came of an exchange: how many machines were meant, what counts, and what does not."""
+    """What came of an exchange: how many machines were meant, what counts by machine, and what does not."""
 
     asked: int
-    payloads: list[Payload]
+    payloads: dict[int, Payload]
     problems: list[Problem]
     failure: FedJTTError | None
 
@@ -65,31 +74,35 @@ class Conversation:
         self.kept: tuple[str, Requests] | None = None
         self.traffic = {"identify": Traffic(), "robust": Traffic(), "evaluate": Traffic()}
         self.register = Register()
-        self._acceptance = Acceptance(owner, config.max_update_norm)
+        self._acceptance = Acceptance.of_run(config, owner)
         self._failed_rounds = 0
         self._met = False
 
     def ask(self, place: Place, action: str, request: Requests, server_round: int = 0) -> list[Payload]:
         """Send a request to a place's machines and return the good replies, ordered by partition id.
 
-        Where too few machines count, the exchange is made again, as often as ``max-failed-rounds`` allows in a run.
+        Where too few machines count, the others are asked again, as often as ``max-failed-rounds`` allows in a run.
         """
         where = f"{stage_of(action)} stage" + (f", round {server_round}" if server_round else "")
+        if action == "lend" and self._acceptance.parameters is None:
+            self._acceptance.parameters = len(self.ask("server", "initial", Payload())[0].arrays["weights"])
+        good: dict[int, Payload] = {}
         while True:
-            tried = self._try(place, action, request, server_round, where)
-            self._enter(tried, stage_of(action), server_round)
-            if len(tried.payloads) >= good_replies_needed(self.config.min_machines, tried.asked):
+            tried = self._try(place, action, request, server_round, where, good.keys())
+            good |= tried.payloads
+            self._enter(tried.problems, stage_of(action), server_round)
+            if len(good) >= good_replies_needed(self.config.min_machines, tried.asked):
                 if tried.problems:
                     told = "; ".join(map(str, tried.problems))
-                    self.note(f"{where}: {len(tried.payloads)} of {tried.asked} machines counted; {told}")
-                return tried.payloads
+                    self.note(f"{where}: {len(good)} of {tried.asked} machines counted; {told}")
+                return [good[machine] for machine in sorted(good)]
             if tried.failure is not None:
                 raise tried.failure
             self._failed_rounds += 1
             if self._failed_rounds > self.config.max_failed_rounds:
                 problems = [str(problem) for problem in tried.problems]
-                check_quorum(len(tried.payloads), tried.asked, self.config.min_machines, where, problems)
-            self.note(f"{where}: only {len(tried.payloads)} of {tried.asked} machines counted; asked again")
+                check_quorum(len(good), tried.asked, self.config.min_machines, where, problems)
+            self.note(f"{where}: only {len(good)} of {tried.asked} machines counted; the others were asked again")
 
     def broadcast(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> list[Message]:
         """Return a round's messages to the machines that take part: all, or a share drawn by seed."""
@@ -101,11 +114,16 @@ class Conversation:
         kind = f"{CATEGORIES[action]}.{action}"
         return [Message(content, node, kind, group_id=str(server_round)) for node in nodes]
 
-    def _try(self, place: Place, action: str, request: Requests, server_round: int, where: str) -> _Tried:
-        """Make an exchange, tell good replies from others, and judge what the good ones say."""
+    def _try(
+        self, place: Place, action: str, request: Requests, server_round: int, where: str, done: Set[int]
+    ) -> _Tried:
+        """Make an exchange with all but those who are done, and judge what the good replies say."""
+        problems: list[Problem] = []
         if place == "machines" and self.register.node_of and action != "census":
-            self._greet()
+            problems += self._greet()
         messages = list(self._messages(place, action, request, server_round))
+        asked = self._meant(place, action, request, messages)
+        messages = [m for m in messages if self.register.machine_of(m.metadata.dst_node_id) not in done]
         replies = self._exchange(place, action, messages, server_round)
         forgetful = {reply.metadata.src_node_id for reply in replies if _has_forgotten(reply)}
         if forgetful and self.kept is not None:
@@ -115,67 +133,74 @@ class Conversation:
             replies = [reply for reply in replies if reply.metadata.src_node_id not in forgetful]
             replies += self._exchange(place, action, again, server_round)
         found = sort_out(replies, where)
-        asked = len(request) if isinstance(request, Mapping) else len(messages)
-        if isinstance(request, Payload) and place == "machines" and action not in DRAWN:
-            asked = max(asked, self.config.machines)
         payloads, refused = self._judged(place, action, request, found.good)
-        problems = [*found.problems, *refused]
+        problems += [*found.problems, *refused]
         if place == "machines":
-            problems += self._unheard(messages, replies, asked)
+            meant = set(request if isinstance(request, Mapping) else range(self.config.machines)) - set(done)
+            named = {problem.machine for problem in problems}
+            problems += self.register.absent(meant - named, messages, replies, asked - len(done) - len(messages))
         return _Tried(asked, payloads, problems, found.failure)
 
     def _judged(
-        self, place: Place, action: str, request: Requests, good: list[Message]
-    ) -> tuple[list[Payload], list[Problem]]:
-        """Return the payloads that the server accepts, and what it objects to in the others."""
-        payloads, refused = [], []
+        self, place: Place, action: str, request: Requests, good: list[Message], present: Set[int] = frozenset()
+    ) -> tuple[dict[int, Payload], list[Problem]]:
+        """Return the payloads that the server accepts, and what it objects to in the others.
+
+        `present` are nodes that were not asked: what they are known to be, nobody else can be.
+        """
+        payloads: dict[int, Payload] = {}
+        refused: list[Problem] = []
+        senders = {(partition_id_of(message), message.metadata.src_node_id) for message in good}
+        senders |= {(machine, node) for machine, node in self.register.node_of.items() if node in present}
         for message in good:
-            payload = from_records(message.content)
-            machine = payload.integer(PARTITION_ID)
+            machine, node = partition_id_of(message), message.metadata.src_node_id
+            payload, objection = read_payload(message)
+            if place == "machines" and not objection:
+                objection = self.register.imposture(machine, node, self.config.machines, senders)
+                meant = request.get(machine) if isinstance(request, Mapping) else request
+                if not objection and (machine in payloads or meant is None):
+                    objection = "it was not asked, or another node has answered as it"
+                elif not objection and meant is not None:
+                    objection = self._acceptance.objection(action, machine, meant, payload)
+            if objection:
+                own = self.register.machine_of(node)
+                own = machine if own is None else own
+                refused.append(Problem(None, own, f"machine {own} is refused: {objection}"))
+                continue
             if place == "machines":
-                own = request[machine] if isinstance(request, Mapping) else request
-                if objection := self._acceptance.objection(action, machine, own, payload):
-                    refused.append(Problem(None, machine, f"machine {machine} is refused: {objection}"))
-                    continue
-                self.register.node_of[machine] = message.metadata.src_node_id
-            payloads.append(payload)
+                self.register.node_of[machine] = node
+            payloads[machine] = payload
         return payloads, refused
 
-    def _unheard(self, messages: list[Message], replies: list[Message], asked: int) -> list[Problem]:
-        """Return the machines of which nothing was heard."""
-        heard = {reply.metadata.src_node_id for reply in replies}
-        nodes = [m.metadata.dst_node_id for m in messages if m.metadata.dst_node_id not in heard]
-        machines = [self.register.machine_of(node) for node in nodes]
-        silent = [
-            Problem(None, machine, f"{'a machine' if machine is None else f'machine {machine}'} did not answer in time")
-            for machine in machines
-        ]
-        away = asked - len(messages)
-        return silent + ([Problem(None, None, f"{away} not connected")] if away > 0 else [])
+    def _meant(self, place: Place, action: str, request: Requests, messages: list[Message]) -> int:
+        """Return how many machines an exchange is meant for, whoever is connected."""
+        if isinstance(request, Mapping) or place == "server":
+            return len(messages) if isinstance(request, Payload) else len(request)
+        share = float(self.config.fraction_train) if action in DRAWN else 1.0
+        return max(len(messages), round(share * self.config.machines))
 
-    def _enter(self, tried: _Tried, stage: str, server_round: int) -> None:
-        for problem in tried.problems:
+    def _enter(self, problems: list[Problem], stage: str, server_round: int) -> None:
+        for problem in problems:
             machine = problem.machine
             if machine is None and problem.node is not None:
                 machine = self.register.machine_of(problem.node)
             self.register.absences.append(Absence(stage, server_round, machine, problem.why))
 
-    def _greet(self) -> None:
+    def _greet(self) -> list[Problem]:
         """Ask nodes that the server does not know, which joined late or came back as another node, who they are."""
-        known = set(self.register.node_of.values())
-        strange = [node for node in self._grid("machines").get_node_ids() if node not in known]
-        if strange:
-            messages = [
-                m for m in self._messages("machines", "census", Payload(), 0) if m.metadata.dst_node_id in strange
-            ]
-            found = sort_out(self._exchange("machines", "census", messages, 0), "a machine that joined")
-            self._judged("machines", "census", Payload(), found.good)
+        nodes, known = self._nodes(self._grid("machines")), set(self.register.node_of.values())
+        strange = [node for node in nodes if node not in known]
+        if not strange:
+            return []
+        messages = [m for m in self._messages("machines", "census", Payload(), 0) if m.metadata.dst_node_id in strange]
+        found = sort_out(self._exchange("machines", "census", messages, 0), "a machine that joined")
+        return self._judged("machines", "census", Payload(), found.good, set(nodes))[1]
 
     def _messages(self, place: Place, action: str, request: Requests, server_round: int) -> Iterable[Message]:
         grid = self._grid(place)
         if isinstance(request, Payload):
             return self.broadcast(server_round, *_records(action, request), grid)
-        kind, connected = f"{CATEGORIES[action]}.{action}", set(grid.get_node_ids())
+        kind, connected = f"{CATEGORIES[action]}.{action}", set(self._nodes(grid))
         return [
             Message(RecordDict(dict(zip((ARRAYS, CONFIG), _records(action, own), strict=True))), node, kind)
             for partition_id, own in sorted(request.items())
@@ -214,9 +239,17 @@ class Conversation:
             return wait_for_nodes(grid, 1)
         needed = good_replies_needed(self.config.min_machines, self.config.machines)
         wanted = needed if self._met else self.config.machines
-        nodes = wait_for_nodes(grid, wanted, _compare_sizes, self.config.connect_timeout, needed=needed)
+        nodes = wait_for_nodes(grid, wanted, self._compare_sizes, self.config.connect_timeout, needed=needed)
         self._met = True
         return nodes
+
+    def _compare_sizes(self, grid: Grid, node: int) -> None:
+        """Ask a machine for its counts: it refuses if the federation's size, which it knows, is not ``machines``."""
+        content = RecordDict(dict(zip((ARRAYS, CONFIG), _records("census", Payload()), strict=True)))
+        message = Message(content, node, f"{CATEGORIES['census']}.census")
+        found = sort_out(grid.send_and_receive([message], timeout=self.config.round_timeout or None), "connecting")
+        if found.failure is not None:
+            raise found.failure
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""
@@ -234,14 +267,6 @@ def _records(action: str, request: Payload) -> tuple[ArrayRecord, ConfigRecord]:
 
 def _has_forgotten(reply: Message) -> bool:
     return reply.has_content() and isinstance(failure_of(reply.content), ForgottenError)
-
-
-def _compare_sizes(grid: Grid, node: int) -> None:
-    """Ask a machine for its counts: it refuses if the federation's size, which only it knows, is not ``machines``."""
-    content = RecordDict({ARRAYS: ArrayRecord(), CONFIG: ConfigRecord({ACTION: "census"})})
-    for reply in grid.send_and_receive([Message(content, node, f"{CATEGORIES['census']}.census")]):
-        if reply.has_content() and (failure := failure_of(reply.content)) is not None:
-            raise failure
 
 
 def pack_requests(action: str, requests: Requests) -> dict[str, Array]:

@@ -10,7 +10,8 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedjtt.errors import EngineError, FedJTTError, ForgottenError
-from fedjtt.records import FAILURE, METRICS, PARTITION_ID, failure_of
+from fedjtt.methods.base import Payload
+from fedjtt.records import FAILURE, METRICS, PARTITION_ID, failure_of, from_records
 
 # Flower's reply error codes, in words (flwr.app.error.ErrorCode).
 ERROR_TEXTS = {
@@ -138,8 +139,13 @@ def sort_out(replies: Iterable[Message], where: str) -> Sorted:
                 )
             text = ERROR_TEXTS.get(reply.error.code, f"failed with code {reply.error.code}")
             problems.append(Problem(node, None, f"{text}: {_last_line(reply.error.reason)}"))
-        elif (failure := failure_of(reply.content)) is not None:
-            machine = _failed_partition(reply)
+            continue
+        try:
+            failure, machine = failure_of(reply.content), _sender(reply)
+        except (EngineError, KeyError, ValueError) as error:
+            problems.append(Problem(node, None, f"sent no reply of fedjtt: {_last_line(str(error))}"))
+            continue
+        if failure is not None:
             if not isinstance(failure, ForgottenError):
                 failures[machine] = type(failure)(f"{where}, machine {machine}: {failure}")
             problems.append(Problem(None, machine, f"machine {machine}: {failure}"))
@@ -185,7 +191,17 @@ def partition_id_of(reply: Message) -> int:
     return value
 
 
-def _failed_partition(reply: Message) -> int:
+def read_payload(reply: Message) -> tuple[Payload, str]:
+    """Return a reply's payload, and what is wrong with it where it cannot be read: a machine can send anything."""
+    try:
+        return from_records(reply.content), ""
+    except Exception as error:
+        return Payload(), f"its arrays cannot be read ({_last_line(str(error))})"
+
+
+def _sender(reply: Message) -> int:
+    if FAILURE not in reply.content:
+        return partition_id_of(reply)
     partition_id = reply.content.config_records[FAILURE][PARTITION_ID]
     return partition_id if isinstance(partition_id, int) else -1
 

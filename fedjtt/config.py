@@ -10,22 +10,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedjtt.choices import (
+    AGGREGATORS, AUTO_DIFFICULTY, AUTO_EPOCHS, AUTO_MACHINES_A_ROUND, AUTO_ROUNDS, AUTO_SERVER_RATE, AUTO_STRENGTH,
+    DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, NOT_IN_ID, PARTITIONS,
+)  # fmt: skip
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
-# Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
-AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
-AUTO_EPOCHS = {"jtt": 0.4}
-AUTO_ROUNDS = {"central": 10, "federated": 50}
-AUTO_MACHINES_A_ROUND = 10
-AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
-
-# What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
-NOT_IN_ID = frozenset(
-    {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
-)
+__all__ = ["AUTO_SERVER_RATE", "METHODS", "NOT_IN_ID", "RunConfig", "digest_of", "kebab"]
 
 
 def kebab(name: str) -> str:

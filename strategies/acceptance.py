@@ -125,13 +125,14 @@ def _other_arrays(wanted: tuple[str, ...], reply: Payload) -> str:
 
 
 def _negative(action: str, reply: Payload) -> str:
-    counts = {name: [reply.integer(name)] for name in WHOLE.get(action, ())}
+    counts: dict[str, list[int]] = {name: [reply.integer(name)] for name in WHOLE.get(action, ())}
     for name in LISTS.get(action, ()):
         counts[name] = reply.integers(name)
         if counts[name] != reply.numbers[name]:
             return f"{name} is {reply.numbers[name]}, not whole numbers"
-    seconds = {name: [reply.real(name)] for name in REAL.get(action, ()) if name != "loss"}
-    return next((f"{name} is negative" for name, each in {**counts, **seconds}.items() if min(each, default=0) < 0), "")
+    least: dict[str, float] = {name: min(values, default=0) for name, values in counts.items()}
+    least |= {name: reply.real(name) for name in REAL.get(action, ())}
+    return next((f"{name} is negative" for name, value in least.items() if value < 0), "")
 
 
 def _of_census(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001

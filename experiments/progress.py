@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 def _said(figures: Mapping[str, Any]) -> str:
     if "error-set-size" in figures:
         return f"error set {figures['error-set-size']}"
+    if "error-share" in figures:
+        return f"{figures['error-share']:.1%} wrong"
     value = figures.get("validation.worst-group-accuracy")
     return "" if value is None else f"validation WGA {value:.3f}"
 

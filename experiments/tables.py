@@ -25,6 +25,7 @@ ORIGINAL = {
     "identify-split": "misclassified",
     "identify-stop": "last",
     "identify-min-steps": 0,
+    "identify-optimizer": "sgd",
 }
 """How the original experiment identified (runs of earlier versions lack some keys); a speed-up's second reference."""
 

@@ -10,18 +10,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedjtt.auto import resolved
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
-# Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
-AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
-AUTO_EPOCHS = {"jtt": 0.4}
-AUTO_ROUNDS = {"central": 10, "federated": 50}
-AUTO_MACHINES_A_ROUND = 10
-AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
-
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
 NOT_IN_ID = frozenset({"engine", "workers", "device", "out", "data-dir", "download"})
 
@@ -82,27 +75,37 @@ class RunConfig(BaseModel):
         "how the minority is found; local: every machine by a model of its own, as in the original; federated: by one "
         "model that the machines train in rounds; peers: by its own model and those of a few other machines",
     )
+    identify_optimizer: str = _choice("adamw", ("sgd", "adamw"), "optimizer of the identification stage")
     identify_epochs: int = Field(2, ge=1, description="epochs of the identification model, in all rounds together")
-    identify_rounds: int = Field(10, ge=1, description="rounds of the federated model, and looks that stable takes")
+    identify_rounds: int = Field(20, ge=1, description="rounds of the federated model, and looks that stable takes")
     identify_min_steps: int = Field(
         1200,
         ge=0,
         description="steps that a machine's identification takes at least, however small its part; 0: no bound",
     )
     identify_batch_size: int = Field(16, ge=1, description="batch size of the identification stage")
-    identify_learning_rate: float = Field(0.1, gt=0, description="learning rate of the identification stage")
+    identify_learning_rate: float = Field(0.005, gt=0, description="learning rate of the identification stage")
     identify_warm_up: float = Field(
         0.0, ge=0, le=1, description="share of the identification's steps over which its learning rate climbs"
     )
     identify_weight_decay: float = Field(0.01, ge=0, description="weight decay of the identification stage")
     identify_clip_norm: float = Field(
-        1.0, ge=0, description="longest gradient of an identification step; 0: as long as it is"
+        0.0, ge=0, description="longest gradient of an identification step; 0: as long as it is"
     )
     identify_schedule: str = _choice(
         "same-epochs",
         ("same-epochs", "scaled", "same-updates"),
         "scaled: batch, learning rate and steps fit the machine's share of the data; same-updates: every machine "
         "makes as many steps as one machine with all the data would (N times the work)",
+    )
+    identify_averaging: str = _choice(
+        "rounds", ("none", "rounds"), "rounds: split by the mean of all rounds' models, later ones counting for more"
+    )
+    identify_label_correction: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="how far a machine's own label frequencies are kept from teaching the federated model; 0: not",
     )
     identify_objective: str = _choice(
         "cross-entropy", ("cross-entropy", "gce"), "loss of the identification model; gce leans on what is easy"
@@ -122,6 +125,9 @@ class RunConfig(BaseModel):
         True, description="leave out the error set of a collapsed model, after a second try with smaller steps"
     )
     identify_aggregator: str = _choice("fedavg", IDENTIFY_AGGREGATORS, "rule that joins identification's updates")
+    identify_server_learning_rate: float | Auto = Field(
+        "auto", description="of fedavgm, fedadagrad, fedadam, fedyogi in identification; auto: Flower's default"
+    )
     peers: int = Field(3, ge=1, description="machines whose models judge a machine's data too, under identify = peers")
     peer_vote: str = _choice(
         "majority",
@@ -242,23 +248,7 @@ class RunConfig(BaseModel):
             first = error.errors()[0]
             key = str(first["loc"][0])
             raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
-        return config._resolved()
-
-    def _resolved(self) -> "RunConfig":
-        update: dict[str, Any] = {}
-        if self.spurious_strength == "auto":
-            update["spurious_strength"] = AUTO_STRENGTH[self.dataset]
-        if self.difficulty == "auto":
-            update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
-        if self.server_learning_rate == "auto":
-            update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
-        if self.robust_epochs == "auto":
-            update["robust_epochs"] = AUTO_EPOCHS.get(self.method, 2.0)
-        if self.robust_rounds == "auto":
-            update["robust_rounds"] = AUTO_ROUNDS[self.robust]
-        if self.fraction_train == "auto":
-            update["fraction_train"] = min(1.0, AUTO_MACHINES_A_ROUND / self.machines)
-        return self.model_copy(update=update)
+        return config.model_copy(update=resolved(config))
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return every key with its value: plain types only, as Flower's run config and TOML want them."""

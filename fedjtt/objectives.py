@@ -30,4 +30,24 @@ def proximal_gradient(vector: Tensor, anchor: Tensor, mu: float) -> Tensor:
     return mu * (vector - anchor)
 
 
+def label_shift(own: Tensor, overall: Tensor, degree: float) -> Tensor:
+    """Return what to add to logits so that a machine's label frequencies do not teach them: float32 ``[num_labels]``.
+
+    ``log(1 + degree * (p_own / p_overall - 1))``. Degree 1 is the calibrated softmax of FedLC (Zhang et al. 2022)
+    taken relative to the whole population, under which a machine with one label learns nothing; a little less lets it
+    learn what its label looks like without pushing the others out. Zero where the machine's labels are mixed as all
+    machines' are, for a label that nobody has, and for degree 0.
+
+    Parameters
+    ----------
+    own, overall : Tensor
+        Examples of every label, on this machine and on all.
+    degree : float
+        In [0, 1].
+    """
+    share, all_share = own.double() / own.sum(), overall.double() / overall.sum()
+    ratio = torch.where(overall > 0, share / all_share, 1.0)  # nobody has it: nothing to correct
+    return torch.log1p(degree * (ratio - 1)).float()
+
+
 OBJECTIVES: dict[str, Objective] = {"cross-entropy": mean_cross_entropy, "gce": generalized_cross_entropy}

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from fedjtt.auto import AUTO_SERVER_RATE
+
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
 # Rules of which the machines' mean is not the model: their averages of weights are then none of its averages.
-NOT_THE_MEAN = ("fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova")
+NOT_THE_MEAN = (*AUTO_SERVER_RATE, "fednova")
 
 
 def bad_value(config: "RunConfig") -> str | None:
@@ -17,8 +19,13 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"upsample is {config.upsample}; give a whole number from 1, or auto"
     if not isinstance(config.upsample_fraction, str) and config.upsample_fraction <= 0:
         return f"upsample-fraction is {config.upsample_fraction}; give a number above 0, or balance, or validated"
-    if config.server_learning_rate != "auto" and config.server_learning_rate <= 0:
-        return f"server-learning-rate is {config.server_learning_rate}; give a number above 0, or auto"
+    rates = {
+        "server-learning-rate": config.server_learning_rate,
+        "identify-server-learning-rate": config.identify_server_learning_rate,
+    }
+    for key, rate in rates.items():
+        if rate != "auto" and rate <= 0:
+            return f"{key} is {rate}; give a number above 0, or auto"
     if config.robust_epochs != "auto" and config.robust_epochs <= 0:
         return f"robust-epochs is {config.robust_epochs}; give a number above 0, or auto"
     if config.robust_rounds != "auto" and config.robust_rounds < 1:

@@ -12,6 +12,7 @@ from fedjtt.data.sampling import gather
 from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, proximal_gradient
+from fedjtt.optimisers import make_optimiser
 
 EMA_DECAY = 0.999
 
@@ -34,6 +35,8 @@ class TrainSettings:
         ``cross-entropy`` or ``gce``.
     warm_up : float
         Share of the stage's steps over which the schedule ``warm-up`` climbs.
+    optimizer : str
+        ``sgd`` or ``adamw``.
     """
 
     learning_rate: float
@@ -45,6 +48,7 @@ class TrainSettings:
     clip_norm: float = 0.0
     objective: str = "cross-entropy"
     warm_up: float = 0.0
+    optimizer: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -106,25 +110,6 @@ def shorten(gradient: Tensor, length: float) -> None:
         gradient.mul_(length / norm)
 
 
-class MomentumSGD:
-    """torch.optim.SGD's update on one vector, to the last bit of its single-tensor form.
-
-    Not torch's own, because its constructor imports torch._dynamo: 2 s in every process, more than many a machine's
-    whole stage.
-    """
-
-    def __init__(self, vector: Tensor, momentum: float, weight_decay: float) -> None:
-        self._vector, self._momentum, self._weight_decay = vector, momentum, weight_decay
-        self._buffer = torch.zeros_like(vector)
-
-    def step(self, gradient: Tensor, learning_rate: float) -> None:
-        """Change the vector in place; the gradient is overwritten."""
-        if self._weight_decay:
-            gradient.add_(self._vector, alpha=self._weight_decay)
-        self._buffer.mul_(self._momentum).add_(gradient)
-        self._vector.add_(self._buffer, alpha=-learning_rate)
-
-
 def train(
     model: FlatModel,
     dataset: GroupedDataset,
@@ -132,8 +117,9 @@ def train(
     settings: TrainSettings,
     span: Span,
     average: Tensor | None = None,
+    logit_shift: Tensor | None = None,
 ) -> TrainOutcome:
-    """Train the model in place with SGD on the given batches.
+    """Train the model in place on the given batches.
 
     The optimiser's state starts fresh; schedule and averaging follow the stage's global step.
 
@@ -143,6 +129,8 @@ def train(
         int64 ``[span.steps, batch]`` of rows of `dataset`.
     average : Tensor or None
         The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+    logit_shift : Tensor or None
+        float32 ``[num_labels]``, added to the logits before the loss.
 
     Raises
     ------
@@ -151,7 +139,7 @@ def train(
     """
     start = time.thread_time()
     device = model.vector.device
-    optimiser = MomentumSGD(model.vector, settings.momentum, settings.weight_decay)
+    optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
     anchor = model.vector.clone() if settings.proximal_mu else None
     running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
     objective = OBJECTIVES[settings.objective]
@@ -161,7 +149,8 @@ def train(
         step = span.first + offset
         model.gradient.zero_()
         x, label = gather(dataset.x, rows).to(device), dataset.label[rows].to(device)
-        loss = objective(model.module(x), label)
+        logits = model.module(x)
+        loss = objective(logits if logit_shift is None else logits + logit_shift, label)
         loss.backward()  # type: ignore[no-untyped-call]
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import (
     MultiKrum,
 )  # fmt: skip
 
-from fedjtt.config import AUTO_SERVER_RATE, RunConfig
+from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
 from fedjtt.methods.base import Array
 from fedjtt.records import from_array_record, to_array_record
@@ -62,9 +62,9 @@ def robust_aggregator(config: RunConfig) -> "Aggregator":
 
 
 def identify_aggregator(config: RunConfig) -> "Aggregator":
-    """Return the rule of the federated identification, with Flower's own learning rate."""
-    name, machines = config.identify_aggregator, config.machines * float(config.fraction_train)
-    return Aggregator(name, _Terms(AUTO_SERVER_RATE.get(name, 1.0), int(MALICIOUS_SHARE * machines), 0.0))
+    """Return the rule of the federated identification."""
+    malicious = int(MALICIOUS_SHARE * config.machines * float(config.fraction_train))
+    return Aggregator(config.identify_aggregator, _Terms(float(config.identify_server_learning_rate), malicious, 0.0))
 
 
 class Aggregator:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fedjtt import auto
 from fedjtt import config as schema
 from fedjtt.config import NOT_IN_ID, RunConfig, digest_of, kebab
 from fedjtt.data.partition import PARTITIONS
@@ -27,13 +28,16 @@ OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
     "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
+    "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
     "identify-epochs": 11, "identify-rounds": 11, "identify-min-steps": 7, "identify-batch-size": 9,
     "identify-learning-rate": 0.02, "identify-warm-up": 0.2, "identify-weight-decay": 0.04, "identify-clip-norm": 0.7,
     "identify-schedule": another("identify-schedule", "same-updates", "scaled"),
+    "identify-averaging": another("identify-averaging", "rounds", "none"), "identify-label-correction": 0.35,
     "identify-objective": another("identify-objective", "gce", "cross-entropy"),
     "identify-split": another("identify-split", "clusters", "eiil"),
     "identify-stop": another("identify-stop", "stable", "last"),
-    "identify-guard": another("identify-guard", False, True), "identify-aggregator": "fedmedian", "peers": 7,
+    "identify-guard": another("identify-guard", False, True), "identify-aggregator": "fedmedian",
+    "identify-server-learning-rate": 0.9, "peers": 7,
     "peer-vote": another("peer-vote", "mean-loss", "majority"), "upsample": 7, "upsample-fraction": 2.5,
     "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
@@ -63,8 +67,8 @@ def test_the_names_are_those_of_the_registries() -> None:
 
 
 def test_auto_is_what_the_source_names() -> None:
-    assert {name: source.default_strength for name, source in SOURCES.items()} == schema.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in SOURCES.items()} == schema.AUTO_DIFFICULTY
+    assert {name: source.default_strength for name, source in SOURCES.items()} == auto.AUTO_STRENGTH
+    assert {name: source.default_difficulty for name, source in SOURCES.items()} == auto.AUTO_DIFFICULTY
 
 
 @pytest.mark.parametrize(
@@ -79,14 +83,14 @@ def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: 
 
 @pytest.mark.parametrize(("robust", "rounds"), [("central", 10), ("federated", 50)])
 def test_auto_rounds_are_more_where_machines_average(robust: str, rounds: int) -> None:
-    assert schema.AUTO_ROUNDS[robust] == rounds
+    assert auto.AUTO_ROUNDS[robust] == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "auto"}).robust_rounds == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "3"}).robust_rounds == 3
 
 
 @pytest.mark.parametrize(("machines", "share"), [(1, 1.0), (10, 1.0), (20, 0.5), (100, 0.1)])
 def test_auto_takes_ten_machines_a_round(machines: int, share: float) -> None:
-    assert schema.AUTO_MACHINES_A_ROUND == 10
+    assert auto.AUTO_MACHINES_A_ROUND == 10
     config = RunConfig.parse({"machines": machines, "fraction-train": "auto"})
     assert config.fraction_train == pytest.approx(share)
     assert RunConfig.parse({"machines": machines, "fraction-train": ".25"}).fraction_train == 0.25
@@ -136,6 +140,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(key: str, near: str | N
         ("identify-split", "eil", "eiil"), ("identify-stop", "val-group", "val-groups"),
         ("peer-vote", "major", "majority"), ("identify-objective", "gc", "gce"),
         ("identify-schedule", "scale", "scaled"), ("identify-aggregator", "fedmedia", "fedmedian"),
+        ("identify-optimizer", "adam", "adamw"), ("identify-averaging", "round", "rounds"),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: str, near: str) -> None:
@@ -157,6 +162,7 @@ BAD: dict[str, list[Any]] = {
     "identify-min-steps": [-1, 0.5],
     "identify-warm-up": [-0.1, 1.1, math.nan],
     "identify-clip-norm": [-1, math.inf],
+    "identify-label-correction": [-0.1, 1.1, math.nan],
     "identify-guard": ["perhaps", 2],
     "peers": [0, 1.5],
     "upsample": [0, -3, 1.5, "much"],
@@ -170,6 +176,7 @@ BAD: dict[str, list[Any]] = {
     "momentum": [-0.1, 1],
     "weight-decay": [-1, math.nan],
     "server-learning-rate": [0],
+    "identify-server-learning-rate": [0, -1, math.nan, "much"],
     "proximal-mu": [-1],
     "fraction-train": [0, 1.1, math.nan, "half"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],

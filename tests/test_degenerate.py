@@ -1,5 +1,6 @@
 """The corners: every one has a defined result, says what is odd, and crashes nowhere."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,3 +154,21 @@ def test_figures_that_are_none_survive_without_attributes() -> None:
         assert 0 <= result[split]["worst-class-accuracy"] <= 1
     assert result["identification"]["precision"] is None
     assert np.isfinite(result["identification"]["error-set-size"])
+
+
+@BOTH
+@pytest.mark.parametrize("degree", [0.9, 1.0])
+def test_machines_with_one_label_and_a_label_that_nobody_has(robust: str, degree: float) -> None:
+    """Full correction rules out what a machine has not: its shift is minus infinity, and the result finite."""
+    splits = tiny_splits()
+    three = Splits(
+        *(replace(part, num_labels=3) for part in (splits.train, splits.validation, splits.test)),
+        ("0", "1", "2"), ("0", "1"),
+    )  # fmt: skip
+    rows = [torch.arange(0, 40, 2), torch.arange(1, 40, 2), torch.arange(40, 60)]
+    config = tiny_config(
+        robust=robust, identify="federated", identify_label_correction=degree, identify_optimizer="adamw"
+    )
+    done = fedjtt.simulate(config, three, rows)
+    sound(done.result)
+    assert np.isfinite(done.weights).all()

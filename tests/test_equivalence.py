@@ -92,6 +92,46 @@ def test_the_order_of_machines_does_not_matter(robust: str, start: int, identify
     assert run_on(grid, config, splits).result["digest"] == digest(config)
 
 
+# All that identification can do at once, over machines that differ in their labels.
+ALL: dict[str, Any] = {
+    "machines": 5, "robust": "federated", "partition": "label-dirichlet", "dirichlet_alpha": 1.0, "batch_size": 4,
+    "identify_optimizer": "adamw", "identify_averaging": "rounds", "identify_label_correction": 0.9,
+    "identify_rounds": 4, "identify_learning_rate": 0.003, "identify_epochs": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("identify", "stop"), [("federated", "stable"), ("federated", "val-groups"), ("local", "stable")]
+)
+def test_the_order_of_machines_does_not_matter_where_they_look_on_the_way(identify: str, stop: str) -> None:
+    splits = tiny_splits()
+    config = tiny_config(identify=identify, identify_stop=stop, **ALL)
+    grid = Shuffled(make_client_app(provide_parts(spread(splits, config))), config, 5)
+    assert run_on(grid, config, splits).result["digest"] == digest(config)
+
+
+@pytest.mark.parametrize("robust", ["central", "federated"])
+@pytest.mark.parametrize("degree", [0.5, 0.9, 1.0])
+def test_label_correction_changes_nothing_on_one_machine(degree: float, robust: str) -> None:
+    """Its labels are mixed as all machines' are, for it is all of them."""
+    settings = {**ALL, "machines": 1, "robust": robust, "identify": "federated"}
+    plain = digest(tiny_config(**{**settings, "identify_label_correction": 0.0}))
+    assert digest(tiny_config(**{**settings, "identify_label_correction": degree})) == plain
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("identify_label_correction", 0.0), ("identify_averaging", "none"), ("identify_optimizer", "sgd")],
+)
+def test_everything_that_identification_can_do_has_its_part(key: str, value: Any) -> None:
+    """Or the tests above would compare nothing; the labels are uneven, so that there is something to correct."""
+    config = tiny_config(**{**ALL, "identify": "federated"})
+    parts = [part.train for part in spread(tiny_splits(), config)]
+    counts = [torch.bincount(part.dataset.label[part.rows], minlength=2).tolist() for part in parts]
+    assert any(abs(zeros - ones) > 3 for zeros, ones in counts)
+    assert digest(config) != digest(config.replace(**{key: value}))
+
+
 @IDENTIFY
 @pytest.mark.parametrize("robust", ["central", "federated"])
 def test_the_number_of_workers_does_not_matter(robust: str, identify: str) -> None:
@@ -214,9 +254,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 @pytest.mark.parametrize("stop", ["stable", "val-groups"])
 def test_the_number_of_workers_does_not_matter_where_machines_look_on_the_way(stop: str) -> None:
-    config = tiny_config(
-        machines=5, robust="federated", identify="federated", identify_stop=stop, identify_rounds=4, **LEARNED
-    )  # fmt: skip
+    config = tiny_config(identify="federated", identify_stop=stop, **ALL)
     assert len({digest(config.replace(workers=workers)) for workers in (1, 2)}) == 1
 
 

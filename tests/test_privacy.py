@@ -13,16 +13,17 @@ COUNTS = {"examples", "errors", "steps", "seconds", "tries", "useless", "minorit
 # By action: the arrays that a reply may hold, each a whole network's parameters, and the numbers.
 ARRAYS = {"learn": {"weights"}, "lend": {"model"}, "fit": {"weights", "average"}}
 NUMBERS = {
-    "census": {"examples", "labels", "group-counts"},
+    "census": {"examples", "label-counts", "group-counts"},
     "identify": COUNTS,
-    "judge": COUNTS | {"label-errors", "label-sizes", "both", "either"},
+    "judge": COUNTS | {"label-errors", "label-sizes"},
+    "look": {"label-errors", "label-sizes", "both", "either", "seconds"},
     "learn": {"size", "seconds"},
     "lend": {"machine", "steps", "seconds", "tries", "useless"},
     "fit": {"size", "loss", "seconds", "steps"},
     "assess": {"correct", "count", "attributes"},
 }
 # Lists have an entry for each label or group, never for each example; the tiny data has 2 labels and 4 groups.
-LENGTHS = {"group-counts": 4, "label-errors": 2, "label-sizes": 2, "correct": 4, "count": 4}
+LENGTHS = {"label-counts": 2, "group-counts": 4, "label-errors": 2, "label-sizes": 2, "correct": 4, "count": 4}
 
 
 def replies(**changes: Any) -> list[tuple[str, Payload]]:
@@ -38,6 +39,8 @@ WAYS = [
     {"identify": "local", "identify_split": "clusters", "identify_stop": "stable"},
     {"identify": "federated", "identify_guard": True},
     {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4},
+    {"identify": "federated", "identify_stop": "stable", "identify_averaging": "rounds", "identify_optimizer": "adamw"},
+    {"identify": "federated", "identify_label_correction": 0.9, "identify_optimizer": "adamw"},
     {"identify": "federated", "identify_stop": "val-groups"},
     {"identify": "peers", "identify_guard": True},
     {"identify": "peers", "peer_vote": "mean-loss", "aggregator": "fednova", "averaging": "none"},
@@ -48,7 +51,8 @@ WAYS = [
 def test_federated_replies_are_weights_and_the_documented_numbers(changes: dict[str, Any]) -> None:
     seen = replies(robust="federated", **changes)
     expected = {"local": {"identify"}, "federated": {"learn", "judge"}, "peers": {"lend", "judge"}}
-    assert {action for action, _ in seen} == {"census", "fit", "assess"} | expected[changes["identify"]]
+    looking = {"look"} if changes["identify"] == "federated" and "identify_stop" in changes else set()
+    assert {action for action, _ in seen} == {"census", "fit", "assess"} | expected[changes["identify"]] | looking
     for action, reply in seen:
         assert set(reply.arrays) <= ARRAYS.get(action, set()), action
         for array in reply.arrays.values():
@@ -58,9 +62,14 @@ def test_federated_replies_are_weights_and_the_documented_numbers(changes: dict[
             assert (len(value) if isinstance(value, list) else 0) == LENGTHS.get(name, 0), name
 
 
-@pytest.mark.parametrize("identify", ["local", "federated", "peers"])
-def test_under_central_the_error_sets_ids_are_all_that_comes_on_top(identify: str) -> None:
-    for action, reply in replies(robust="central", identify=identify):
+@pytest.mark.parametrize(
+    ("identify", "stop"),
+    [("local", "last"), ("local", "stable"), ("federated", "last"), ("federated", "stable"),
+     ("federated", "val-groups"), ("peers", "last")],
+)  # fmt: skip
+def test_under_central_the_error_sets_ids_are_all_that_comes_on_top(identify: str, stop: str) -> None:
+    """The ids of the set that is used: a look on the way names none."""
+    for action, reply in replies(robust="central", identify=identify, identify_stop=stop):
         allowed = ARRAYS.get(action, set()) | ({"error-ids"} if action in ("identify", "judge") else set())
         assert set(reply.arrays) <= allowed
         if "error-ids" in reply.arrays:
@@ -78,8 +87,8 @@ def test_methods_that_look_for_no_minority_ask_for_none(method: str) -> None:
 
 def test_what_a_machine_is_sent_holds_no_other_machines_data() -> None:
     """Models, spans and totals: nothing that is as long as a machine's data."""
-    for identify in ("local", "federated", "peers"):
-        config = tiny_config(robust="federated", identify=identify)
+    for identify, stop in (("local", "last"), ("federated", "last"), ("federated", "stable"), ("peers", "last")):
+        config = tiny_config(robust="federated", identify=identify, identify_stop=stop)
         strategy, grid = parts_of_a_run(config, tiny_splits())
         seen = asked(grid)
         strategy.run(grid)

@@ -16,7 +16,8 @@ from experiments.benchmarks.harness import (
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather, shuffled_passes
 from fedjtt.models import FlatModel, build_model
-from fedjtt.training import MomentumSGD, Span, TrainSettings, train
+from fedjtt.optimisers import MomentumSGD
+from fedjtt.training import Span, TrainSettings, train
 
 BATCH = 32
 SLICES = 10

@@ -27,7 +27,8 @@ from fedjtt.seeding import torch_generator
 CONFIG = RunConfig.parse(
     {
         "dataset": "spuco-mnist", "machines": 10, "method": "jtt", "robust": "federated",
-        "identify": "local", "identify-epochs": 1, "identify-min-steps": 0, "identify-batch-size": 32,
+        "identify": "local", "identify-optimizer": "sgd", "identify-averaging": "none",
+        "identify-epochs": 1, "identify-min-steps": 0, "identify-batch-size": 32,
         "identify-learning-rate": 0.03, "identify-weight-decay": 0.01, "identify-clip-norm": 0.0,
         "identify-stop": "last", "identify-guard": False, "clip-norm": 0.0, "upsample": 2,
         "robust-schedule": "same-epochs", "robust-min-steps": 0,

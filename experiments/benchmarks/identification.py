@@ -15,7 +15,7 @@ COMMON: dict[str, Any] = {
 ORIGINAL: dict[str, Any] = {
     "machines": 1, "identify": "local", "identify-stop": "last", "identify-guard": False, "identify-min-steps": 0,
     "identify-epochs": 2, "identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-weight-decay": 0.0,
-    "identify-clip-norm": 0.0,
+    "identify-clip-norm": 0.0, "identify-optimizer": "sgd", "identify-averaging": "none",
 }  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "original, one machine": ORIGINAL,

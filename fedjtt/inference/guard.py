@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 LARGEST_SHARE = 1 / 3
-LOST_SHARE = 0.9
+LOST_SHARE = 0.5
 
 
 def flaw_of(errors: Sequence[int], sizes: Sequence[int]) -> str:
     """Return what is wrong with an error set, in words, or an empty string.
 
-    A model that has not learned yet, or has collapsed, calls a large part of the data wrong, or nearly all examples
+    A model that has not learned yet, or has collapsed, calls a large part of the data wrong, or more than half
     of a label that is not rare: more than it could learn from the label's own shortcut.
 
     Parameters

@@ -5,6 +5,8 @@ import numpy as np
 from fedjtt.methods.base import Array
 from fedjtt.training import Span
 
+POLYNOMIAL = 3
+
 
 def by_size(span: Span, share: float) -> Span:
     """Return the span of a machine whose weighted size is `share` of the mean; it has at least one step."""
@@ -42,3 +44,14 @@ def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:
     for vector, size in zip(vectors, sizes, strict=True):
         mean += vector.astype(np.float64) * (size / total)
     return mean.astype(vectors[0].dtype)
+
+
+def running_mean(mean: Array, vector: Array, number: int) -> Array:
+    """Return the mean of a sequence after its `number`-th vector (from 1), later ones counting for more.
+
+    Polynomial-decay averaging (Shamir and Zhang 2013) with eta = 3: the newest vector has the weight 4 / (number + 3).
+    """
+    if number == 1:
+        return vector
+    share = (POLYNOMIAL + 1) / (number + POLYNOMIAL)
+    return (mean + np.float32(share) * (vector - mean)).astype(vector.dtype)

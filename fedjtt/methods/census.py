@@ -7,11 +7,11 @@ import torch
 
 from fedjtt.data.partition import unevenness_of
 from fedjtt.errors import EngineError
-from fedjtt.methods.base import Node, Payload, Place, Server
+from fedjtt.methods.base import Node, Part, Payload, Place, Server
 
 
 def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
-    """Report the machine's train examples: their number and, where attributes are known, the number per group."""
+    """Report the machine's train examples: their number, per label and, where attributes are known, per group."""
     part = node.data.train
     known = part.dataset.attribute is not None
     counts = (
@@ -20,10 +20,16 @@ def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action'
     return Payload(
         numbers={
             "examples": len(part),
-            "labels": part.dataset.num_labels,
+            "label-counts": label_counts(part),
             "group-counts": [int(count) for count in counts],
         }
     )
+
+
+def label_counts(part: Part) -> list[int]:
+    """Return the examples of every label."""
+    counts: list[int] = torch.bincount(part.dataset.label[part.rows], minlength=part.dataset.num_labels).tolist()
+    return counts
 
 
 @dataclass(frozen=True)
@@ -36,21 +42,26 @@ class Population:
         Train examples of each machine.
     group_counts : list of int or None
         Train examples per group over all machines; None without attributes.
-    num_labels : int
-        Number of labels.
+    label_counts : list of int
+        Train examples per label over all machines.
     unevenness : float or None
         How far the machines' mixtures of groups are from the global one; None without attributes.
     """
 
     examples: list[int]
     group_counts: list[int] | None
-    num_labels: int
+    label_counts: list[int]
     unevenness: float | None
 
     @property
     def total(self) -> int:
         """Train examples over all machines."""
         return sum(self.examples)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return len(self.label_counts)
 
     @property
     def majority(self) -> list[int] | None:
@@ -64,12 +75,12 @@ class Population:
 def count_population(server: Server, place: Place) -> Population:
     """Ask a place for its counts and add them up."""
     replies = server.ask(place, "census", Payload())
-    counts = [reply.integers("group-counts") for reply in replies]
-    if len({len(row) for row in counts}) != 1:
+    counts, labels = ([reply.integers(name) for reply in replies] for name in ("group-counts", "label-counts"))
+    if len({len(row) for row in counts}) != 1 or len({len(row) for row in labels}) != 1:
         raise EngineError("the machines do not agree on the groups; start all of them with the same dataset settings")
     return Population(
         examples=[reply.integer("examples") for reply in replies],
         group_counts=[sum(column) for column in zip(*counts, strict=True)] or None,
-        num_labels=replies[0].integer("labels"),
+        label_counts=[sum(column) for column in zip(*labels, strict=True)],
         unevenness=unevenness_of(np.array(counts)) if counts[0] else None,
     )

@@ -68,8 +68,6 @@ def forget_found(node: Node) -> None:
 def report_found(node: Node, request: Payload, found: Found) -> Payload:
     """Report counts of the error set; ids too if, and only if, the server trains on its own data.
 
-    A ``look`` on the way is no result: it never holds ids.
-
     The attribute is read only to count how many of the errors are true minority, after they have been found.
     """
     part, mask = node.data.train, found.mask
@@ -80,11 +78,11 @@ def report_found(node: Node, request: Payload, found: Found) -> Payload:
     if "majority" in request.numbers:
         minority = minority_mask(part.dataset, torch.tensor(request.integers("majority")))[part.rows]
         numbers |= {"minority": int(minority.sum()), "true-positives": int((minority & mask).sum())}
-    wanted = node.config.robust == "central" and not request.numbers.get("look")
+    wanted = node.config.robust == "central"
     return Payload({"error-ids": part.id[mask].numpy()} if wanted else {}, numbers)
 
 
-def label_counts(node: Node, mask: Tensor) -> tuple[list[int], list[int]]:
+def errors_by_label(node: Node, mask: Tensor) -> tuple[list[int], list[int]]:
     """Return the examples called wrong and the examples in all, of every label: what the guard judges by."""
     part = node.data.train
     label, labels = part.dataset.label[part.rows], part.dataset.num_labels

@@ -4,10 +4,11 @@ What the machines share is the shortcut; what tells their rare examples from the
 is lost in the average. So the common model is wrong about the minority where a machine's own model has learned it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from fedjtt.cache import pack_json, unpack_json
 from fedjtt.config import RunConfig, digest_of
@@ -16,10 +17,12 @@ from fedjtt.inference.guard import flaw_of
 from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
-from fedjtt.methods.base import Array, Node, Payload, Server
-from fedjtt.methods.census import Population
+from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
+from fedjtt.methods.census import Population, label_counts
 from fedjtt.methods.identification import Identified, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
+from fedjtt.methods.look import LOOK_EXAMPLES, Look, Verdict, joined, lookers, train_in_rounds
+from fedjtt.objectives import label_shift
 from fedjtt.training import Span
 
 
@@ -28,7 +31,9 @@ def learn(node: Node, request: Payload) -> Payload:
     schedule = _schedule(node.config, request.integer("examples"), bool(request.integer("gentle")))
     span = Span(request.integer("first"), request.integer("last"), schedule.steps)
     model = node.load(request.arrays["weights"])
-    seconds = train_span(node, model, schedule, span, request.integer("round") - 1)
+    own, overall = (torch.tensor(counts) for counts in (label_counts(node.data.train), request.integers("labels")))
+    shift = label_shift(own, overall, node.config.identify_label_correction)
+    seconds = train_span(node, model, schedule, span, request.integer("round") - 1, shift)
     weights = model.vector.cpu().numpy().copy()
     return Payload({"weights": weights}, {"size": float(len(node.data.train)), "seconds": seconds})
 
@@ -118,6 +123,7 @@ class _Attempt:
         self.total = _schedule(server.config, population.total, gentle).steps
         self.rounds = min(server.config.identify_rounds, self.total)
         self.watch, self.best = Watch(), -1.0
+        self.lookers = lookers(server.config.machines, server.config.seed)
 
     def judged(self) -> list[Payload]:
         """Train and let the machines split their data; what the guard objects to is noted as the model's flaw."""
@@ -136,58 +142,58 @@ class _Attempt:
         return replies
 
     def run(self) -> None:
-        """Train round by round until ``identify-stop`` says that it is enough.
-
-        Where no error set is stable after all rounds, as many again are made at most.
-        """
+        """Train round by round until ``identify-stop`` says that it is enough."""
+        judge = {"last": self._last, "stable": self._stable, "val-groups": self._better}
         stop = self.server.config.identify_stop
-        keeps = {"last": None, "stable": self._looks_stable, "val-groups": self._looks_better}[stop]
-        kept = self.model.weights
-        most = 2 * self.rounds if stop == "stable" else self.rounds
-        for number in range(1, most + 1):
-            self._learn(number)
-            figures: dict[str, Any] = {}
-            if keeps is None or keeps(figures):
-                kept = self.model.weights
-            self.server.progress("identify", number, self.rounds, figures)
-            if self.watch.stop or (number >= self.rounds and self.watch.settled):
-                break
-        self.model.weights = kept
+        self.model.weights = train_in_rounds(
+            self.server.config, self.model.weights, self.rounds, self._advance, judge[stop]
+        )
 
-    def _learn(self, number: int) -> None:
+    def _advance(self, number: int, weights: Array) -> Array:
+        """Let the drawn machines train for a round, and average."""
         model = self.model
         first, last = ((number + offset) * self.total // self.rounds for offset in (-1, 0))
-        numbers = {"round": number, "first": first, "last": last, "gentle": int(self.gentle)}
-        request = Payload({"weights": model.weights}, {**numbers, "examples": self.population.total})
-        replies = self.server.ask("machines", "learn", request, number)
+        numbers: dict[str, Scalar] = {
+            "round": number, "first": first, "last": last, "gentle": int(self.gentle),
+            "examples": self.population.total, "labels": self.population.label_counts,
+        }  # fmt: skip
+        replies = self.server.ask("machines", "learn", Payload({"weights": weights}, numbers), number)
         model.spend(replies)
         updates = [(reply.arrays["weights"], reply.real("size")) for reply in replies]
-        model.weights = self.server.combine(number, model.weights, updates, self.stage)
         model.rounds, model.steps = model.rounds + 1, last
+        return self.server.combine(number, weights, updates, self.stage)
 
-    def _look(self) -> list[Payload]:
-        """Let all machines split their data by the model as it is; that costs them time, and the model its way down."""
-        request = _judgement(self.population, self.model)
-        request = replace(request, numbers={**request.numbers, "look": 1})
-        replies = self.server.ask("machines", "judge", request)
+    def _look(self, number: int, weights: Array) -> Look:
+        """Let ten machines at most look at a sample of their data; that costs them time, and the model its way down."""
+        numbers: dict[str, Scalar] = {"sample": max(1, LOOK_EXAMPLES // len(self.lookers)), "first": int(number == 1)}
+        request = Payload({"weights": weights}, numbers)
+        replies = self.server.ask("machines", "look", dict.fromkeys(self.lookers, request), number)
+        again = Payload(request.arrays, {**numbers, "first": 1})
+        self.server.keep("look", dict.fromkeys(self.lookers, again))  # to tell a machine that restarts
         self.model.spend(replies)
-        return replies
+        return joined(replies)
 
-    def _looks_stable(self, figures: dict[str, Any]) -> bool:
-        replies = self._look()
-        size, both, either = (sum(reply.integer(name) for reply in replies) for name in ("errors", "both", "either"))
-        figures |= {"error-set-size": size, "overlap": both / either if either else 1.0}
-        return self.watch.keeps(size, both, either, bool(_flaw(replies)))
+    def _say(self, number: int, figures: dict[str, Any]) -> None:
+        self.server.progress("identify", number, self.rounds, figures)
 
-    def _looks_better(self, figures: dict[str, Any]) -> bool:
-        errors = sum(reply.integer("errors") for reply in self._look())
-        figures_by_group = assess_weights(self.server, self.model.weights, "validation", None)
+    def _last(self, number: int, weights: Array) -> Verdict:  # noqa: ARG002 (a judge's signature)
+        self._say(number, {})
+        return Verdict(keep=True, enough=number == self.rounds)
+
+    def _stable(self, number: int, weights: Array) -> Verdict:
+        seen = self._look(number, weights)
+        self._say(number, {"error-share": seen.share, "overlap": seen.overlap})
+        keep = seen.judged_by(self.watch)
+        return Verdict(keep, self.watch.stop or (number >= self.rounds and self.watch.settled))
+
+    def _better(self, number: int, weights: Array) -> Verdict:
+        share = self._look(number, weights).share
+        figures_by_group = assess_weights(self.server, weights, "validation", None)
         if figures_by_group["worst-group-accuracy"] is None:
             raise ConfigError(
                 "identify-stop is val-groups, but validation has no examples with known groups; use stable or last"
             )
-        groups = figures_by_group["groups"]
-        figures |= {"error-set-size": errors, "estimated-f1": estimated_f1(groups, errors / self.population.total)}
-        better: bool = figures["estimated-f1"] > self.best
-        self.best = max(self.best, figures["estimated-f1"])
-        return better
+        score = estimated_f1(figures_by_group["groups"], share)
+        self._say(number, {"error-share": share, "estimated-f1": score})
+        better, self.best = score > self.best, max(self.best, score)
+        return Verdict(better, enough=number == self.rounds)

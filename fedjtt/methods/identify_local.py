@@ -19,24 +19,27 @@ from fedjtt.methods.census import Population
 from fedjtt.methods.identification import (
     Found,
     Identified,
+    errors_by_label,
     join_reports,
-    label_counts,
     pack_found,
     recall_found,
     report_found,
     request_of,
     unpack_found,
 )  # fmt: skip
+from fedjtt.methods.look import LOOK_EXAMPLES, Verdict, look_at, train_in_rounds
 from fedjtt.models import FlatModel
 from fedjtt.training import Span, TrainSettings, train
 
 # Everything that identification depends on, beside a machine's number and the number of all examples.
 IDENTIFY_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-rounds", "identify-min-steps",
-    "identify-batch-size", "identify-learning-rate", "identify-warm-up", "identify-weight-decay",
-    "identify-clip-norm", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
-    "identify-guard", "identify-aggregator", "fraction-train", "peers", "peer-vote", "momentum", "device",
+    "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-rounds",
+    "identify-min-steps", "identify-batch-size", "identify-learning-rate", "identify-warm-up",
+    "identify-weight-decay", "identify-clip-norm", "identify-optimizer", "identify-averaging",
+    "identify-label-correction", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
+    "identify-guard", "identify-aggregator", "identify-server-learning-rate", "fraction-train", "peers",
+    "peer-vote", "momentum", "device",
 )  # fmt: skip
 SMALLEST_BATCH = 8
 SCALED_WARM_UP = 0.1
@@ -74,17 +77,25 @@ def schedule_for(config: RunConfig, examples: int, total: int) -> Schedule:
     steps = max(identification_steps(config.identify_epochs, counted, batch_size), config.identify_min_steps)
     settings = TrainSettings(
         rate, config.momentum, config.identify_weight_decay, "warm-up", warm_up=warm_up,
-        clip_norm=config.identify_clip_norm, objective=config.identify_objective,
+        clip_norm=config.identify_clip_norm, objective=config.identify_objective, optimizer=config.identify_optimizer,
     )  # fmt: skip
     return Schedule(batch_size, steps, settings)
 
 
-def train_span(node: Node, model: FlatModel, schedule: Schedule, span: Span, server_round: int = 0) -> float:
+def train_span(
+    node: Node,
+    model: FlatModel,
+    schedule: Schedule,
+    span: Span,
+    server_round: int = 0,
+    logit_shift: Tensor | None = None,
+) -> float:
     """Train a model in place for a span of the stage on the machine's own data; return the CPU seconds."""
     part = node.data.train
     copies = torch.ones(len(part), dtype=torch.int64)
     batches = shuffled_passes(copies, schedule.batch_size, span.steps, node.generator("identify", server_round))
-    return train(model, part.dataset, part.rows[batches], schedule.settings, span).seconds
+    outcome = train(model, part.dataset, part.rows[batches], schedule.settings, span, logit_shift=logit_shift)
+    return outcome.seconds
 
 
 def find_own(node: Node, total: int) -> Found:
@@ -136,7 +147,7 @@ def _try(node: Node, schedule: Schedule) -> tuple[_Try, str]:
     except DivergedError as error:
         nothing = torch.zeros(len(node.data.train), dtype=torch.bool)
         return _Try(nothing, 0, 0.0, node.initial_model().vector.cpu().numpy().copy()), str(error)
-    return outcome, flaw_of(*label_counts(node, outcome.mask))
+    return outcome, flaw_of(*errors_by_label(node, outcome.mask))
 
 
 def gentler(schedule: Schedule) -> Schedule:
@@ -148,25 +159,39 @@ def gentler(schedule: Schedule) -> Schedule:
 
 
 def _train_and_split(node: Node, schedule: Schedule) -> _Try:
-    """Train the run's initial model and split the machine's data; ``stable`` looks at the set every now and then."""
+    """Train the run's initial model and split the machine's data; ``stable`` looks at a sample every now and then."""
     start = time.thread_time()
-    part, total = node.data.train, schedule.steps
-    split, label = SPLITS[node.config.identify_split], part.dataset.label[part.rows]
-    model = node.initial_model()
-    looks = min(node.config.identify_rounds, total) if node.config.identify_stop == "stable" else 1
-    mask, last, watch = torch.zeros(len(part), dtype=torch.bool), 0, Watch()
-    kept = _Try(mask, 0, 0.0, model.vector.numpy(force=True))
-    for look in range(looks if looks == 1 else 2 * looks):
-        first, last = last, (look + 1) * total // looks
-        train_span(node, model, schedule, Span(first, last, total), look)
-        before, mask = mask, split(outputs_of(model, part.dataset, part.rows), label)
-        both, either = int((mask & before).sum()), int((mask | before).sum())
-        flawed = bool(flaw_of(*label_counts(node, mask)))
-        if watch.keeps(int(mask.sum()), both, either, flawed):
-            kept = _Try(mask, last, 0.0, model.vector.cpu().numpy().copy())
-        if watch.stop or (look + 1 >= looks and watch.settled):
-            break
-    return replace(kept, steps=last, seconds=time.thread_time() - start)
+    training = _OwnTraining(node, schedule)
+    weights = train_in_rounds(node.config, training.initial, training.rounds, training.advance, training.judge)
+    part = node.data.train
+    outputs = outputs_of(node.load(weights), part.dataset, part.rows)
+    mask = SPLITS[node.config.identify_split](outputs, part.dataset.label[part.rows])
+    return _Try(mask, training.last, time.thread_time() - start, weights)
+
+
+class _OwnTraining:
+    """The training of a machine's own model, in rounds that nobody else takes part in."""
+
+    def __init__(self, node: Node, schedule: Schedule) -> None:
+        self.node, self.schedule, self.last, self.watch = node, schedule, 0, Watch()
+        self.rounds = min(node.config.identify_rounds, schedule.steps) if node.config.identify_stop == "stable" else 1
+        self.initial = node.initial_model().vector.cpu().numpy().copy()
+        self._before: Tensor | None = None
+
+    def advance(self, number: int, weights: Array) -> Array:
+        """Train for a round."""
+        first, self.last = self.last, number * self.schedule.steps // self.rounds
+        model = self.node.load(weights)
+        train_span(self.node, model, self.schedule, Span(first, self.last, self.schedule.steps), number - 1)
+        return model.vector.cpu().numpy().copy()
+
+    def judge(self, number: int, weights: Array) -> Verdict:
+        """Look at the error set, where that decides."""
+        if self.node.config.identify_stop != "stable":
+            return Verdict(keep=True, enough=True)
+        seen, self._before = look_at(self.node, self.node.load(weights), LOOK_EXAMPLES, self._before)
+        keep = seen.judged_by(self.watch)
+        return Verdict(keep, self.watch.stop or (number >= self.rounds and self.watch.settled))
 
 
 def identify(node: Node, request: Payload) -> Payload:

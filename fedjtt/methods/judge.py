@@ -7,8 +7,8 @@ import torch
 from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import outputs_of
 from fedjtt.inference.splits import agreed
-from fedjtt.methods.base import Array, Node, Payload, Scalar
-from fedjtt.methods.identification import Found, label_counts, pack_found, recall_found, report_found
+from fedjtt.methods.base import Array, Node, Payload
+from fedjtt.methods.identification import Found, errors_by_label, pack_found, recall_found, report_found
 from fedjtt.methods.identify_local import OWN_MODEL, find_own
 
 
@@ -19,7 +19,6 @@ def judge(node: Node, request: Payload) -> Payload:
     was trained is fit to judge.
     """
     start = time.thread_time()
-    before = recall_found(node)
     part, config = node.data.train, node.config
     outputs = [outputs_of(node.load(weights), part.dataset, part.rows) for weights in _models(node, request)]
     label = part.dataset.label[part.rows]
@@ -30,11 +29,8 @@ def judge(node: Node, request: Payload) -> Payload:
     found = Found(mask, seconds, request.integer("steps"), tries=request.integer("tries"))
     node.memo.update(pack_found(found))
     reply = report_found(node, request, found)
-    errors, sizes = label_counts(node, mask)
-    both = int((mask & before.mask).sum()) if before else 0
-    either = int((mask | before.mask).sum()) if before else len(part)
-    numbers: dict[str, Scalar] = {"label-errors": errors, "label-sizes": sizes, "both": both, "either": either}
-    return Payload(reply.arrays, {**reply.numbers, **numbers})
+    errors, sizes = errors_by_label(node, mask)
+    return Payload(reply.arrays, {**reply.numbers, "label-errors": errors, "label-sizes": sizes})
 
 
 def _models(node: Node, request: Payload) -> list[Array]:

@@ -14,12 +14,14 @@ from fedjtt.methods.identify_local import identify
 from fedjtt.methods.identify_peers import lend
 from fedjtt.methods.jtt import JTT
 from fedjtt.methods.judge import judge
+from fedjtt.methods.look import look
 
 METHODS: dict[str, Method] = {method.name: method for method in (ERM(), JTT(), GroupBalanced())}
 
 # Flower's message types: (category, action).
 CATEGORIES = {
-    "census": "query", "initial": "query", "identify": "train", "learn": "train", "lend": "train", "judge": "train",
+    "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
+    "judge": "train",
     "fit": "train", "assess": "evaluate",
 }  # fmt: skip
 
@@ -31,6 +33,7 @@ def action_for(name: str, config: RunConfig) -> Action:
         "initial": initial,
         "identify": identify,
         "learn": learn,
+        "look": look,
         "lend": lend,
         "judge": judge,
         "fit": partial(fit, method=METHODS[config.method]),

@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from experiments.cli import main
+from experiments.progress import RunProgress
 from tests.tiny import REPO, TINY
 
 SMALL = [text for key, value in TINY.items() for text in ("--set", f"{key}={value}")]
@@ -118,6 +121,21 @@ def test_a_truncated_file_is_refused(call: Call, tmp_path: Path, tiny_mnist: Pat
 def test_other_commands_refuse_in_one_line_too(call: Call, tmp_path: Path, arguments: list[str], text: str) -> None:
     is_refused(call, text, *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("figures", "line"),
+    [
+        ({"error-share": 0.0314, "overlap": 0.9}, "3/20 3.1% wrong"),
+        ({"error-set-size": 12}, "3/20 error set 12"),
+        ({"validation.worst-group-accuracy": 0.5}, "3/20 validation WGA 0.500"),
+        ({"validation.worst-group-accuracy": None}, "3/20"),
+    ],
+)
+def test_a_round_is_said_in_a_line_with_its_figure(figures: dict[str, Any], line: str) -> None:
+    written = StringIO()
+    RunProgress(Console(file=written)).progress("robust", 3, 20, figures)
+    assert written.getvalue() == f"robust round {line}\n"
 
 
 def test_an_empty_folder_has_no_report(call: Call, tmp_path: Path) -> None:

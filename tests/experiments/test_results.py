@@ -22,7 +22,7 @@ from fedjtt.errors import ConfigError, DataError
 
 ORIGINAL = {
     "identify": "local", "identify-batch-size": 64, "identify-learning-rate": 0.01, "identify-epochs": 2,
-    "identify-stop": "last", "identify-min-steps": 0,
+    "identify-stop": "last", "identify-min-steps": 0, "identify-optimizer": "sgd",
 }  # fmt: skip
 
 Result = dict[str, Any]

@@ -69,11 +69,14 @@ def test_the_originals_identification_may_lack_keys_of_later_versions_but_not_di
     groups = groups_of(({"machines": 1, **ORIGINAL}, [0.3]), ({"machines": 1}, [0.8]))
     reference = original_setting(groups)
     assert reference is not None
-    for name in ("identify-stop", "identify-min-steps", "identify-objective", "identify-split"):
+    for name in ("identify-stop", "identify-min-steps", "identify-objective", "identify-split", "identify-optimizer"):
         del groups[reference][0][f"config.{name}"]
     assert original_setting(groups) == reference
-    groups[reference][0]["config.identify-objective"] = "gce"
-    assert original_setting(groups) is None
+    for name, value in (("identify-objective", "gce"), ("identify-optimizer", "adamw")):
+        groups[reference][0][f"config.{name}"] = value
+        assert original_setting(groups) is None
+        del groups[reference][0][f"config.{name}"]
+    assert original_setting(groups) == reference
 
 
 def test_columns_that_nobody_has_are_left_out_and_null_is_a_dash() -> None:

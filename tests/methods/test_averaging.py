@@ -1,9 +1,9 @@
-"""Means of weights, and FedNova's normalised updates: by hand and by simulating the steps."""
+"""Means of weights over machines and rounds, and FedNova's normalised updates: by hand and by simulating the steps."""
 
 import numpy as np
 import pytest
 
-from fedjtt.methods.averaging import by_size, normalised, weighted_mean
+from fedjtt.methods.averaging import by_size, normalised, running_mean, weighted_mean
 from fedjtt.training import Span
 
 
@@ -90,3 +90,28 @@ def test_machines_that_go_the_same_way_come_equally_far(momentum: float) -> None
     mean = float(np.average(ways, weights=sizes))
     for vector, _ in normalised(np.zeros(1, np.float32), updates, steps, momentum):
         assert float(vector[0]) == pytest.approx(mean, rel=1e-6)
+
+
+def test_the_running_mean_of_one_vector_is_that_vector_to_the_last_bit() -> None:
+    chance = np.random.default_rng(0)
+    start, vector = (chance.normal(size=1000).astype(np.float32) for _ in range(2))
+    assert running_mean(start, vector, 1).tobytes() == vector.tobytes()  # whatever the mean was
+
+
+def test_the_running_mean_counts_later_vectors_for_more() -> None:
+    """Shamir and Zhang 2013, eta = 3: the t-th weighs t (t + 1) (t + 2), here 6, 24, 60, 120, with the sum 210.
+
+    The unit vectors' mean is then these weights themselves. For the fourth: 4 / (4 + 3) = 120 / 210.
+    """
+    mean = np.zeros(4, np.float32)
+    for number, vector in enumerate(np.eye(4, dtype=np.float32), start=1):
+        mean = running_mean(mean, vector, number)
+    np.testing.assert_allclose(mean, np.float32([6, 24, 60, 120]) / 210, rtol=1e-6)
+    assert mean.dtype == np.float32
+
+
+def test_the_running_mean_changes_neither_vector() -> None:
+    mean, vector = np.float32([1, 2]), np.float32([3, 6])
+    # 4 / (2 + 3) of the way from the first to the second
+    np.testing.assert_allclose(running_mean(mean, vector, 2), [1 + 0.8 * 2, 2 + 0.8 * 4], rtol=1e-6)
+    assert (mean.tolist(), vector.tolist()) == ([1, 2], [3, 6])

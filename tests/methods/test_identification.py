@@ -10,8 +10,8 @@ from fedjtt.methods.base import Payload
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import (
     Found,
+    errors_by_label,
     join_reports,
-    label_counts,
     pack_found,
     recall_found,
     report_found,
@@ -66,12 +66,12 @@ def test_without_a_majority_nothing_is_said_of_the_minority() -> None:
 
 def test_counts_per_label_by_hand() -> None:
     node = node_of(tiny_config(), tiny_splits().train, ROWS)
-    assert label_counts(node, MASK) == ([2, 0], [4, 5])
+    assert errors_by_label(node, MASK) == ([2, 0], [4, 5])
 
 
 def test_a_request_says_what_the_true_minority_is_where_it_is_known() -> None:
-    assert request_of(Population([2, 3], [1, 2, 2, 0], 2, 0.0)) == {"examples": 5, "majority": [1, 0]}
-    assert request_of(Population([2, 3], None, 2, None)) == {"examples": 5}
+    assert request_of(Population([2, 3], [1, 2, 2, 0], [3, 2], 0.0)) == {"examples": 5, "majority": [1, 0]}
+    assert request_of(Population([2, 3], None, [3, 2], None)) == {"examples": 5}
 
 
 def report(examples: int, ids: list[int], seconds: float, **more: Any) -> Payload:

@@ -16,7 +16,10 @@ from fedjtt.inference.splits import SPLITS
 from fedjtt.methods import identify_federated as module
 from fedjtt.methods.base import Array, Payload
 from fedjtt.methods.identify_federated import learn
+from fedjtt.methods.identify_local import schedule_for, train_span
+from fedjtt.methods.look import lookers
 from fedjtt.records import count_bytes
+from fedjtt.training import Span
 from tests.tiny import asked, grouped, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 PARAMETERS = 5 * 128 + 129 * 128 + 129 * 2
@@ -36,13 +39,20 @@ def harder(train: int = 60) -> Splits:
     return Splits(data, splits.validation, splits.test, ("0", "1"), ("0", "1"))
 
 
+STABLE = {"identify_rounds": 4, "identify_stop": "stable"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"identify_rounds": 1},
         {"identify_rounds": 1, "identify_split": "eiil", "identify_objective": "gce"},
         {"identify_rounds": 1, "identify_schedule": "scaled", "identify_warm_up": 0.5, "identify_clip_norm": 0.5},
-        {"identify_rounds": 4, "identify_stop": "stable"},
+        STABLE,
+        {**STABLE, "identify_averaging": "rounds"},
+        {**STABLE, "identify_averaging": "rounds", "identify_optimizer": "adamw"},
+        {"identify_rounds": 1, "identify_label_correction": 0.9},
+        {"identify_rounds": 1, "identify_label_correction": 1.0},
     ],
     ids=str,
 )
@@ -62,7 +72,7 @@ def test_one_machine_finds_what_it_finds_by_itself_to_the_last_bit(robust: str, 
 
 def lesson(weights: Array, server_round: int = 1, **changes: Any) -> Payload:
     numbers = {"round": server_round, "first": 0, "last": 3, "gentle": 0, "examples": 60}
-    return Payload({"weights": weights}, {**numbers, **changes})
+    return Payload({"weights": weights}, {**numbers, "labels": [30, 30], **changes})
 
 
 def test_every_round_and_machine_and_seed_has_batches_of_its_own() -> None:
@@ -72,12 +82,12 @@ def test_every_round_and_machine_and_seed_has_batches_of_its_own() -> None:
     ]  # fmt: skip
     start = nodes[0].initial_model().vector.numpy().copy()
 
-    def learned(node: Any, server_round: int) -> bytes:
+    def taught(node: Any, server_round: int) -> bytes:
         return learn(node, lesson(start, server_round)).arrays["weights"].tobytes()
 
-    results = {learned(node, server_round) for node in nodes for server_round in (1, 2, 3)}
+    results = {taught(node, server_round) for node in nodes for server_round in (1, 2, 3)}
     assert len(results) == 9
-    assert learned(nodes[0], 2) in results  # the same again is the same
+    assert taught(nodes[0], 2) in results  # the same again is the same
 
 
 def test_learning_reports_weights_size_and_time_and_nothing_else() -> None:
@@ -100,6 +110,41 @@ def test_a_gentle_lesson_is_a_quarter_as_fast() -> None:
     )  # fmt: skip
     assert 0 < np.linalg.norm(plain) < 0.1
     np.testing.assert_allclose(plain, 4 * gentle, rtol=1e-2, atol=1e-6)
+
+
+def learned(rows: Any, degree: float, **changes: Any) -> Array:
+    node = node_of(federated(identify_label_correction=degree), tiny_splits().train, rows)
+    return learn(node, lesson(node.initial_model().vector.numpy().copy(), **changes)).arrays["weights"]
+
+
+def test_a_lesson_corrects_for_the_machines_labels() -> None:
+    """Against a training with the shift by hand."""
+    rows = torch.cat([torch.arange(0, 40, 2), torch.arange(1, 20, 2)])  # 20 of label 0, 10 of label 1
+    config = federated(identify_label_correction=0.9)
+    node = node_of(config, tiny_splits().train, rows)
+    model = node.initial_model()
+    # Shares 2/3 and 1/3 beside 1/2 and 1/2.
+    shift = torch.tensor([0.9 * 4 / 3 + 0.1, 0.9 * 2 / 3 + 0.1], dtype=torch.float64).log().float()
+    train_span(node, model, schedule_for(config, 20, 60), Span(0, 3, 3), 0, shift)
+    np.testing.assert_allclose(learned(rows, 0.9), model.vector.numpy(), rtol=1e-5, atol=1e-7)
+    assert not np.allclose(learned(rows, 0.0), learned(rows, 0.9), rtol=1e-3, atol=1e-5)
+    # What counts is the machine's mixture beside that of all: beside one like its own it has nothing to correct.
+    assert learned(rows, 0.9, labels=[40, 20]).tobytes() == learned(rows, 0.0).tobytes()
+
+
+def test_where_all_machines_are_mixed_alike_there_is_nothing_to_correct() -> None:
+    rows = torch.arange(20)  # labels by turns
+    assert learned(rows, 0.9).tobytes() == learned(rows, 0.0).tobytes()
+
+
+def test_under_full_correction_a_machine_with_one_label_learns_nothing() -> None:
+    """Of the loss there is no gradient, so only the decay moves the weights: three steps, without momentum here."""
+    rows = torch.arange(0, 40, 2)
+    config = federated(identify_label_correction=1.0, momentum=0.0, identify_weight_decay=0.5)
+    node = node_of(config, tiny_splits().train, rows)
+    start = node.initial_model().vector.numpy().copy()
+    weights = learn(node, lesson(start)).arrays["weights"]
+    np.testing.assert_allclose(weights, start * (1 - 0.01 * 0.5) ** 3, rtol=1e-5, atol=1e-8)
 
 
 Seen = list[tuple[str, int, Payload, Payload]]
@@ -133,9 +178,60 @@ def test_the_common_model_is_the_mean_by_size_of_what_the_machines_learn() -> No
     assert sent[0].tobytes() == weights.tobytes()
     for server_round, first in ((1, 0), (2, 3)):
         request = lesson(weights, server_round, first=first, last=first + 3)
-        learned = [learn(node, request).arrays["weights"].astype(np.float64) for node in nodes]
-        weights = np.average(learned, axis=0, weights=[10, 20, 30]).astype(np.float32)
+        vectors = [learn(node, request).arrays["weights"].astype(np.float64) for node in nodes]
+        weights = np.average(vectors, axis=0, weights=[10, 20, 30]).astype(np.float32)
     np.testing.assert_allclose(models_of(seen, "judge", "models")[-1][0], weights, rtol=1e-5, atol=1e-6)
+
+
+def test_the_machines_are_told_how_many_of_every_label_there_are() -> None:
+    _, _, seen = identified(federated())
+    requests = [request for action, _, request, _ in seen if action == "learn"]
+    assert len(requests) == 6  # three machines, two rounds
+    assert all(request.integers("labels") == [30, 30] for request in requests)  # labels by turns
+
+
+@pytest.mark.parametrize(("rows", "same"), [("even", True), ("skewed", False)])
+def test_label_correction_matters_where_machines_differ_in_their_labels(rows: str, same: bool) -> None:
+    """Machines of 18 to 2, 2 to 18 and 10 to 10 examples of the two labels; and three of 10 to 10."""
+    parts = {
+        "even": [torch.arange(0, 20), torch.arange(20, 40), torch.arange(40, 60)],
+        "skewed": [
+            torch.cat([torch.arange(0, 36, 2), torch.tensor([1, 3])]),
+            torch.cat([torch.arange(5, 41, 2), torch.tensor([36, 38])]),
+            torch.cat([torch.arange(40, 60, 2), torch.arange(41, 60, 2)]),
+        ],
+    }[rows]
+    assert sorted(torch.cat(parts).tolist()) == list(range(60))
+    models = []
+    for degree in (0.0, 0.9):
+        config = federated(identify_label_correction=degree, identify_learning_rate=0.05, identify_epochs=3)
+        _, _, seen = identified(config, rows=parts)
+        models.append(models_of(seen, "judge", "models")[0])
+    assert (models[0].tobytes() == models[1].tobytes()) is same
+    assert np.allclose(models[0], models[1], atol=1e-3) is same
+
+
+@pytest.mark.parametrize("stop", ["last", "val-groups"])
+def test_under_averaging_the_mean_of_the_rounds_models_is_split_by(stop: str) -> None:
+    """Machines go on from the round's own mean over machines; weights 1 x 2 x 3 = 6, 24, 60 for three rounds."""
+    config = federated(identify_stop=stop, identify_rounds=3, identify_averaging="rounds", identify_learning_rate=0.05)
+    _, _, seen = identified(config)
+    replies = [reply.arrays["weights"].astype(np.float64) for action, _, _, reply in seen if action == "learn"]
+    joined = [np.mean(replies[3 * number : 3 * number + 3], axis=0) for number in range(3)]
+    sent = models_of(seen, "learn")
+    for model, expected in zip(sent[1:], joined, strict=False):
+        np.testing.assert_allclose(model, expected, rtol=1e-5, atol=1e-6)
+    means = [joined[0], (6 * joined[0] + 24 * joined[1]) / 30, (6 * joined[0] + 24 * joined[1] + 60 * joined[2]) / 90]
+    looked = models_of(seen, "look")
+    assert len(looked) == (0 if stop == "last" else 3)
+    for model, expected in zip(looked, means, strict=False):
+        np.testing.assert_allclose(model, expected, rtol=1e-5, atol=1e-6)
+    (judged,) = models_of(seen, "judge", "models")
+    if stop == "last":
+        np.testing.assert_allclose(judged[0], means[2], rtol=1e-5, atol=1e-6)
+        assert not np.allclose(judged[0], joined[2], atol=1e-4)
+    else:
+        assert judged[0].tobytes() in {model.tobytes() for model in looked} | {sent[0].tobytes()}
 
 
 class Sets:
@@ -156,11 +252,10 @@ def test_val_groups_keeps_the_round_with_the_best_estimate(monkeypatch: pytest.M
     monkeypatch.setattr(module, "estimated_f1", lambda groups, share: next(scores))  # noqa: ARG005
     config = federated(identify_stop="val-groups", identify_rounds=4, identify_epochs=4, robust="federated")
     done, strategy, seen = identified(config)
-    judged = models_of(seen, "judge", "models")
-    assert len(judged) == 5  # a look after every round, and the last word
-    assert judged[4].tobytes() == judged[1].tobytes()  # the second round's; the fourth is not better
-    assert len({model.tobytes() for model in judged}) == 4
-    assert strategy._kept[1].arrays["models"].tobytes() == judged[1].tobytes()
+    looked, (judged,) = models_of(seen, "look"), models_of(seen, "judge", "models")
+    assert len({model.tobytes() for model in looked}) == len(looked) == 4  # after every round
+    assert judged.tobytes() == looked[1].tobytes()  # the second round's; the fourth is not better
+    assert strategy._kept[1].arrays["models"].tobytes() == judged.tobytes()
     assert (done.identification["rounds"], done.identification["tries"]) == (4, 1)
 
 
@@ -183,12 +278,13 @@ def test_val_groups_upsamples_the_kept_rounds_set(robust: str) -> None:
     figures = [line[3] for line in watching.lines if line[0] == "identify" and "estimated-f1" in line[3]]
     assert len(figures) == 6
     best = max(figures, key=lambda each: each["estimated-f1"])
-    assert done.identification["error-set-size"] == best["error-set-size"]
-    assert len({each["error-set-size"] for each in figures}) > 1
+    # All of the 60 are looked at: three machines' parts are far smaller than their samples.
+    assert done.identification["error-set-size"] == round(60 * best["error-share"])
+    assert len({each["error-share"] for each in figures}) > 1
     factor = done.identification["upsample-factor"]
     if robust == "federated":
         sizes = sum(reply.real("size") for action, _, _, reply in seen[-6:] if action == "fit") / 2
-        assert sizes == 60 + (factor - 1) * best["error-set-size"]
+        assert sizes == 60 + (factor - 1) * done.identification["error-set-size"]
 
 
 def test_stable_stops_when_the_set_grows_no_more_and_keeps_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,12 +292,61 @@ def test_stable_stops_when_the_set_grows_no_more_and_keeps_the_largest(monkeypat
     Sets(monkeypatch, [10, 2])
     config = federated(identify_stop="stable", identify_rounds=8, identify_epochs=4, robust="federated")
     done, _, seen = identified(config)
-    judged = models_of(seen, "judge", "models")
-    assert len(judged) == 5
-    assert judged[4].tobytes() == judged[2].tobytes() != judged[3].tobytes()
+    looked, (judged,) = models_of(seen, "look"), models_of(seen, "judge", "models")
+    assert len(looked) == 4
+    assert judged.tobytes() == looked[2].tobytes() != looked[3].tobytes()
     assert (done.identification["rounds"], done.identification["error-set-size"]) == (4, 6)
     # 4 passes of ceil(20 / 8) = 3 steps; four of eight rounds are half of them
     assert {machine["steps"] for machine in done.identification["machines"]} == {6}
+
+
+def test_what_is_watched_is_told_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three machines of 20: shares 30/60 and 6/60; 6 of the 30 again, then all."""
+    Sets(monkeypatch, [10, 2])
+    watching = Watching()
+    config = federated(identify_stop="stable", identify_rounds=8, identify_epochs=4)
+    identified(config, observer=watching)
+    lines = [line for line in watching.lines if line[0] == "identify" and "overlap" in line[3]]
+    assert [(number, rounds) for _, number, rounds, _ in lines] == [(1, 8), (2, 8), (3, 8), (4, 8)]
+    # at first nothing is known of a set before: none in both, all in either
+    assert [line[3] for line in lines] == [
+        {"error-share": 0.5, "overlap": 0.0}, {"error-share": 0.1, "overlap": 0.2},
+        {"error-share": 0.1, "overlap": 1.0}, {"error-share": 0.1, "overlap": 1.0},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stop", "rounds"), [("stable", 6), ("val-groups", 3)])
+def test_where_nothing_is_stable_as_many_rounds_are_added(
+    monkeypatch: pytest.MonkeyPatch, stop: str, rounds: int
+) -> None:
+    Sets(monkeypatch, [10, 2, 10, 2, 10, 2, 10])  # overlaps of .2
+    done, _, seen = identified(federated(identify_stop=stop, identify_rounds=3, robust="federated"))
+    looked, (judged,) = models_of(seen, "look"), models_of(seen, "judge", "models")
+    assert len(looked) == done.identification["rounds"] == rounds
+    if stop == "stable":
+        assert judged.tobytes() == looked[-1].tobytes()
+        # a pass of ceil(20 / 8) = 3 steps, and as many again
+        assert {machine["steps"] for machine in done.identification["machines"]} == {6}
+
+
+def test_the_sample_is_shared_out_over_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_EXAMPLES", 26)
+    _, _, seen = identified(federated(identify_stop="val-groups"))
+    looks = [(request.integer("sample"), sum(reply.integers("label-sizes")))
+             for action, _, request, reply in seen if action == "look"]  # fmt: skip
+    assert looks == [(8, 8)] * 6  # 26 // 3, for three machines and two rounds
+
+
+def test_of_many_machines_the_same_ten_look_and_all_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = federated(machines=12, identify_stop="val-groups", identify_rounds=3, identify_epochs=3)
+    monkeypatch.setattr(module, "LOOK_EXAMPLES", 5)
+    _, _, seen = identified(config)
+    looked = [machine for action, machine, _, _ in seen if action == "look"]
+    assert looked == lookers(12, config.seed) * 3
+    assert len(set(looked)) == 10
+    # less than one example each is one
+    assert {sum(r.integers("label-sizes")) for action, _, _, r in seen if action == "look"} == {1}
+    assert sorted(machine for action, machine, _, _ in seen if action == "judge") == list(range(12))
 
 
 def test_without_a_stop_all_rounds_are_made_and_nobody_looks_on_the_way() -> None:
@@ -335,10 +480,13 @@ def test_a_cached_model_gives_the_same_result(tmp_path: Any, robust: str, stop: 
     assert second.seconds["identify"]["sum"] > sum(m["seconds"] for m in second.identification["machines"])
 
 
-def test_only_the_last_judgement_names_ids() -> None:
-    _, _, seen = identified(federated(identify_stop="val-groups", identify_rounds=3), harder())
-    named = ["error-ids" in reply.arrays for action, machine, _, reply in seen if (action, machine) == ("judge", 0)]
-    assert named == [False, False, False, True]
+@pytest.mark.parametrize("stop", ["stable", "val-groups"])
+def test_only_the_judgement_names_ids(stop: str) -> None:
+    _, _, seen = identified(federated(identify_stop=stop, identify_rounds=3), harder())
+    named = [(action, "error-ids" in reply.arrays) for action, machine, _, reply in seen
+             if machine == 0 and action in ("look", "judge")]  # fmt: skip
+    assert set(named[:-1]) == {("look", False)}
+    assert named[-1] == ("judge", True)
 
 
 def test_a_cached_useless_model_is_left_out_again(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +500,9 @@ def test_a_cached_useless_model_is_left_out_again(tmp_path: Any, monkeypatch: py
     ("changes", "shared"),
     [({"robust": "federated"}, True), ({"upsample": 7}, True), ({"learning_rate": 0.5}, True),
      ({"seed": 1}, False), ({"machines": 4}, False), ({"identify_rounds": 3}, False), ({"identify_guard": True}, False),
-     ({"identify_aggregator": "fedmedian"}, False), ({"identify_learning_rate": 0.5}, False)],
+     ({"identify_aggregator": "fedmedian"}, False), ({"identify_learning_rate": 0.5}, False),
+     ({"identify_optimizer": "adamw"}, False), ({"identify_averaging": "rounds"}, False),
+     ({"identify_label_correction": 0.5}, False)],
     ids=str,
 )  # fmt: skip
 def test_the_cache_is_shared_by_all_that_cannot_change_the_model(
@@ -363,16 +513,20 @@ def test_the_cache_is_shared_by_all_that_cannot_change_the_model(
     assert ("learn" not in {action for action, *_ in seen}) is shared
 
 
-def test_bytes_are_those_of_the_records_that_travel() -> None:
-    """Two rounds: three machines get and return the model twice, and get it once more to judge by."""
-    strategy, grid = parts_of_a_run(federated(robust="federated"), tiny_splits())
+@pytest.mark.parametrize(("stop", "looks"), [("last", 0), ("val-groups", 2)])
+def test_bytes_are_those_of_the_records_that_travel(stop: str, looks: int) -> None:
+    """Two rounds: three machines get and return the model twice, and get it once more to judge by.
+
+    Every look is one more model down, and none up.
+    """
+    strategy, grid = parts_of_a_run(federated(robust="federated", identify_stop=stop), tiny_splits())
     counted = {"sent": 0, "received": 0}
     original = grid.send_and_receive
 
     def counting(messages: Any, **rest: Any) -> Any:
         listed = list(messages)
         replies = original(listed, **rest)
-        if listed[0].metadata.message_type.split(".")[1] in ("census", "learn", "judge"):
+        if listed[0].metadata.message_type.split(".")[1] in ("census", "learn", "look", "judge"):
             counted["sent"] += sum(count_bytes(message.content) for message in listed)
             counted["received"] += sum(count_bytes(reply.content) for reply in replies)
         return replies
@@ -381,22 +535,27 @@ def test_bytes_are_those_of_the_records_that_travel() -> None:
     strategy.run(grid)
     identify = strategy.traffic["identify"]
     assert {"sent": identify.sent, "received": identify.received} == counted
-    model = 4 * PARAMETERS
-    assert 9 * model <= identify.sent <= 9 * model + 12 * 1000  # twelve messages, with less than a kB of framing each
-    assert 6 * model <= identify.received <= 6 * model + 12 * 1000
+    model, framing = 4 * PARAMETERS, (12 + 3 * looks) * 1000  # messages with less than a kB of framing each
+    assert (9 + 3 * looks) * model <= identify.sent <= (9 + 3 * looks) * model + framing
+    assert 6 * model <= identify.received <= 6 * model + framing
 
 
-def test_seconds_add_up_the_slowest_of_every_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two rounds of (1, 2, 3) s and a judgement of as much: slowest 3 + 3 + 3, sum 3 x 6."""
-    config = federated()
-    strategy, grid = parts_of_a_run(config, tiny_splits())
+@pytest.mark.parametrize(("stop", "exchanges"), [("last", 3), ("val-groups", 5)])
+def test_seconds_add_up_the_slowest_of_every_exchange(
+    monkeypatch: pytest.MonkeyPatch, stop: str, exchanges: int
+) -> None:
+    """Two rounds of (1, 2, 3) s, each perhaps with a look, and a judgement of as much: 3 s along the slowest, 6 in all.
+
+    So 9 and 18 without looks, 15 and 30 with them.
+    """
+    strategy, grid = parts_of_a_run(federated(identify_stop=stop), tiny_splits())
     ask = strategy.ask
 
     def timed(place: Any, action: str, *rest: Any) -> list[Payload]:
         replies = ask(place, action, *rest)
-        if action not in ("learn", "judge"):
+        if action not in ("learn", "look", "judge"):
             return replies
         return [Payload(r.arrays, {**r.numbers, "seconds": float(n)}) for n, r in enumerate(replies, start=1)]
 
     monkeypatch.setattr(strategy, "ask", timed)
-    assert strategy.run(grid).seconds["identify"] == {"sum": 18.0, "slowest": 9.0}
+    assert strategy.run(grid).seconds["identify"] == {"sum": 6.0 * exchanges, "slowest": 3.0 * exchanges}

@@ -13,7 +13,9 @@ from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import majority_attribute, minority_mask
 from fedjtt.errors import DivergedError
+from fedjtt.evaluation import outputs_of
 from fedjtt.methods import identify_local as module
+from fedjtt.methods.averaging import running_mean
 from fedjtt.methods.base import Payload
 from fedjtt.methods.census import count_population
 from fedjtt.methods.identify_local import (
@@ -25,9 +27,10 @@ from fedjtt.methods.identify_local import (
     identify,
     identify_locally,
     schedule_for,
+    train_span,
 )
 from fedjtt.provide import spread
-from fedjtt.training import TrainSettings
+from fedjtt.training import Span, TrainSettings
 from tests.tiny import a_try, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
@@ -82,9 +85,11 @@ def test_a_scaled_batch_never_grows() -> None:
 def test_the_schedule_says_what_the_config_says() -> None:
     config = tiny_config(
         identify_learning_rate=0.2, momentum=0.5, identify_weight_decay=0.25, identify_warm_up=0.5,
-        identify_clip_norm=3.0, identify_objective="gce",
+        identify_clip_norm=3.0, identify_objective="gce", identify_optimizer="adamw",
     )  # fmt: skip
-    expected = TrainSettings(0.2, 0.5, 0.25, "warm-up", warm_up=0.5, clip_norm=3.0, objective="gce")
+    expected = TrainSettings(
+        0.2, 0.5, 0.25, "warm-up", warm_up=0.5, clip_norm=3.0, objective="gce", optimizer="adamw"
+    )  # fmt: skip
     assert schedule_for(config, 20, 60).settings == expected
 
 
@@ -186,7 +191,7 @@ def test_a_cache_is_shared_by_all_that_cannot_change_the_stage(tmp_path: Any, tr
      {"identify_learning_rate": 0.5}, {"identify_weight_decay": 0.5}, {"identify_schedule": "same-updates"},
      {"momentum": 0.5}, {"model": "mlp", "difficulty": "small"}, {"identify_min_steps": 9}, {"identify_warm_up": 0.5},
      {"identify_clip_norm": 0.1}, {"identify_objective": "gce"}, {"identify_split": "eiil"},
-     {"identify_stop": "stable"}],
+     {"identify_stop": "stable"}, {"identify_optimizer": "adamw"}, {"identify_averaging": "rounds"}],
     ids=str,
 )  # fmt: skip
 def test_a_cache_is_not_shared_where_the_stage_differs(
@@ -274,44 +279,111 @@ def test_only_peers_keep_their_model() -> None:
         assert (OWN_MODEL in node.memo) == kept
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, masks: list[torch.Tensor], rounds: int) -> Any:
-    """Let the looks of one machine find these masks; return what the machine then keeps."""
-    wanted = iter(masks)
-    monkeypatch.setitem(module.SPLITS, "misclassified", lambda logits, label: next(wanted))  # noqa: ARG005
-    config = tiny_config(identify_stop="stable", identify_rounds=rounds, identify_batch_size=6)  # 10 steps
-    return find_own(node_of(config, tiny_splits().train), 60)
+class Looks:
+    """A machine's looks: each finds the next of these masks; the split after them by the kept model is noted too."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, masks: list[torch.Tensor], rounds: int, **changes: Any) -> None:
+        self.masks, self.logits = masks, list[torch.Tensor]()
+        monkeypatch.setitem(module.SPLITS, "misclassified", self)
+        # Ten steps of six of the 60 examples.
+        config = tiny_config(identify_stop="stable", identify_rounds=rounds, identify_batch_size=6, **changes)
+        self.found = find_own(node_of(config, tiny_splits().train), 60)
+
+    def __call__(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        self.logits.append(logits)
+        return self.masks[min(len(self.logits), len(self.masks)) - 1][: len(label)]
+
+    @property
+    def kept(self) -> list[int]:
+        """The looks whose model is the one that the last split was made by, counted from 0."""
+        *looks, last = self.logits
+        return [number for number, logits in enumerate(looks) if torch.equal(logits, last)]
 
 
 def test_a_set_that_has_become_stable_and_grows_no_more_ends_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Of 60: 30 other ones, then 10, 10 (overlap 1: stable), 12 (10/12 > .8 and larger: kept), 12: no longer growing.
-    sets = [torch.arange(60) >= 30, torch.arange(60) < 10, torch.arange(60) < 10, torch.arange(60) < 12]
-    found = looks(monkeypatch, [*sets, torch.arange(60) < 12, NONE], rounds=10)
-    assert torch.equal(found.mask, torch.arange(60) < 12)
-    assert found.steps == 5  # the fifth look of ten, after 5 of 10 steps
+    # Of 60: 30 other ones, then 10, 10 (overlap 1: stable), 11 (10/11 > .9 and larger: kept), 11: no longer growing.
+    sets = [torch.arange(60) >= 30, *(torch.arange(60) < size for size in (10, 10, 11, 11))]
+    looks = Looks(monkeypatch, [*sets, FEW], rounds=10)
+    assert len(looks.logits) == 6
+    assert looks.kept == [3]
+    assert torch.equal(looks.found.mask, FEW)  # what the kept model splits all examples into
+    assert looks.found.steps == 5  # the fifth look of ten, after 5 of 10 steps
+
+
+def test_an_overlap_below_nine_tenths_is_not_stable(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 15 beside 17: .88; so the four looks go by, and four more in which nothing is stable but the last two.
+    sets = [torch.arange(60) < size for size in (15, 17, 15, 17, 15, 17, 17)]
+    looks = Looks(monkeypatch, [*sets, FEW], rounds=4)
+    assert len(looks.logits) == 8
+    assert looks.kept == [6]
 
 
 def test_without_a_stable_set_as_many_looks_are_added_and_the_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     # Ten examples each, from these on: every two overlap by 5/15 = .33 at most.
     sets = [(torch.arange(60) >= first) & (torch.arange(60) < first + 10) for first in (0, 10, 15, 20, 40)]
-    found = looks(monkeypatch, [*sets, *sets], rounds=5)
-    assert torch.equal(found.mask, sets[4])
-    assert found.steps == 20
+    looks = Looks(monkeypatch, [*sets, *sets, FEW], rounds=5)
+    assert len(looks.logits) == 11
+    assert looks.kept == [9]
+    assert looks.found.steps == 20
 
 
 def test_the_added_looks_end_with_the_first_stable_set(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = [(torch.arange(60) >= first) & (torch.arange(60) < first + 10) for first in (0, 10, 15, 20, 40, 50, 50)]
-    found = looks(monkeypatch, sets, rounds=5)
-    assert torch.equal(found.mask, sets[6])
-    assert found.steps == 14  # seven looks of two steps
+    looks = Looks(monkeypatch, [*sets, FEW], rounds=5)
+    assert looks.kept == [6]
+    assert torch.equal(looks.found.mask, FEW)
+    assert looks.found.steps == 14  # seven looks of two steps
 
 
-def test_last_is_stable_with_one_look() -> None:
-    """One look at the end is no look on the way: the two rules are then one."""
+def test_a_look_on_the_way_is_at_a_sample_and_the_last_split_is_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_EXAMPLES", 25)
+    looks = Looks(monkeypatch, [torch.arange(60) < 5], rounds=4)
+    # 5 of 25 again at the second look: stable; at the third it grows no more.
+    assert [len(logits) for logits in looks.logits] == [25, 25, 25, 60]
+    assert int(looks.found.mask.sum()) == 5
+
+
+def test_under_averaging_the_mean_of_the_rounds_models_is_looked_at_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: every round goes on from the last round's own weights; sets that share nothing keep the last mean.
+
+    Two rounds of five of the ten steps, and as many again because nothing is stable.
+    """
+    sets = [(torch.arange(60) >= first) & (torch.arange(60) < first + 10) for first in (0, 10, 20, 30)]
+    changes: dict[str, Any] = {"identify": "peers", "identify_optimizer": "adamw", "identify_averaging": "rounds"}
+    looks = Looks(monkeypatch, [*sets, FEW], rounds=2, **changes)
+    config = tiny_config(identify_stop="stable", identify_rounds=2, identify_batch_size=6, **changes)
+    node = node_of(config, tiny_splits().train)
+    schedule = schedule_for(config, 60, 60)
+    assert schedule.steps == 10
+    weights = mean = node.initial_model().vector.numpy().copy()
+    for number in (1, 2, 3, 4):
+        model = node.load(weights)
+        train_span(node, model, schedule, Span(5 * number - 5, 5 * number, 10), number - 1)
+        weights = model.vector.numpy().copy()
+        mean = running_mean(mean, weights, number)
+        logits = outputs_of(node.load(mean), node.data.train.dataset, node.data.train.rows)
+        assert torch.equal(looks.logits[number - 1], logits)
+    assert torch.equal(looks.logits[4], logits)
+    assert not np.allclose(mean, weights, atol=1e-3)
+
+
+def test_stable_takes_a_second_round_where_one_is_allowed_and_last_does_not() -> None:
+    """A first look is never stable, so as many rounds again are made: two of 8 steps (a pass of 60 in eights)."""
     data = tiny_splits().train
-    one = find_own(node_of(tiny_config(identify_stop="last"), data), 60)
-    other = find_own(node_of(tiny_config(identify_stop="stable", identify_rounds=1), data), 60)
-    assert torch.equal(one.mask, other.mask)
-    assert one.steps == other.steps == 8
+    steps = [find_own(node_of(tiny_config(identify_stop=stop, identify_rounds=1), data), 60).steps
+             for stop in ("last", "stable")]  # fmt: skip
+    assert steps == [8, 16]
+
+
+@pytest.mark.parametrize("stop", ["last", "stable"])
+def test_the_mask_is_the_kept_models(stop: str) -> None:
+    """What a machine's own model calls wrong on all of its data, wherever its training ended."""
+    node = node_of(tiny_config(identify="peers", identify_stop=stop, identify_rounds=4), tiny_splits().train)
+    found = find_own(node, 60)
+    part = node.data.train
+    logits = outputs_of(node.load(node.memo[OWN_MODEL]), part.dataset, part.rows)
+    assert torch.equal(found.mask, logits.argmax(dim=1) != part.dataset.label)
+    assert 0 < int(found.mask.sum()) < 60
 
 
 def test_what_is_found_goes_round_the_cache(tmp_path: Any, trainings: list[int]) -> None:

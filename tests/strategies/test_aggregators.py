@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedjtt.auto import AUTO_SERVER_RATE
 from fedjtt.client_app import app
-from fedjtt.config import AUTO_SERVER_RATE, RunConfig
+from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.fit import _Rounds
 from fedjtt.rules import NOT_THE_MEAN
@@ -162,13 +163,16 @@ def test_every_rule_joins_identifications_updates(name: str) -> None:
     assert (found["rounds"], len(found["machines"])) == (2, 11)
 
 
-def test_identification_has_a_rule_of_its_own_at_flowers_rate(vectors: list[Vector]) -> None:
-    # FedAdam's first step, see above, at Flower's eta = .1, whatever the robust stage's rule and rate are.
-    config = RunConfig.parse({"identify-aggregator": "fedadam", "machines": 8})
+@pytest.mark.parametrize(("given", "rate"), [("auto", 0.1), (0.03, 0.03)])
+def test_identification_has_a_rule_and_a_rate_of_its_own(vectors: list[Vector], given: Any, rate: float) -> None:
+    # FedAdam's first step, see above, at Flower's eta = .1 or the given one, whatever the robust stage's are.
+    values = {"identify-aggregator": "fedadam", "identify-server-learning-rate": given, "machines": 8}
+    config = RunConfig.parse({**values, "server-learning-rate": 0.7})
     joined = identify_aggregator(config).combine(1, vectors[0], list(zip(vectors, SIZES, strict=True)))
     d = np.average(vectors, axis=0, weights=SIZES) - vectors[0]
-    step = 0.1 * np.sqrt(1 - 0.99**2) / (1 - 0.9**2) * 0.1 * d / (np.sqrt(0.01) * np.abs(d) + 1e-3)
+    step = rate * np.sqrt(1 - 0.99**2) / (1 - 0.9**2) * 0.1 * d / (np.sqrt(0.01) * np.abs(d) + 1e-3)
     np.testing.assert_allclose(joined, vectors[0] + step, rtol=1e-3, atol=1e-4)
+    assert np.abs(step).max() > 0.01
 
 
 @pytest.mark.parametrize("build", [robust_aggregator, identify_aggregator])

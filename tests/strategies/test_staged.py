@@ -11,6 +11,7 @@ from fedjtt.errors import EngineError
 from fedjtt.methods.base import Payload
 from fedjtt.methods.census import count_population
 from fedjtt.methods.fit import initial_weights
+from fedjtt.methods.look import lookers
 from fedjtt.records import from_records, to_array_record, to_reply
 from fedjtt.simulation import InProcessGrid
 from tests.tiny import asked, node_of, parts_of_a_run, tiny_config, tiny_splits
@@ -309,3 +310,35 @@ def test_a_drawn_share_learns_the_common_model_and_everybody_judges_by_it() -> N
     assert [len(drawn) for drawn in learned] == [3] * 4
     assert len({tuple(drawn) for drawn in learned}) > 1
     assert judged == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_of_many_machines_the_same_ten_look_whoever_learns() -> None:
+    """Twelve machines of which six are drawn a round; ten look, always the same, and everybody judges."""
+    settings: dict[str, Any] = {"identify_rounds": 3, "identify_epochs": 3, "identify_stop": "val-groups"}
+    config = tiny_config(machines=12, identify="federated", robust="federated", fraction_train=0.5, **settings)
+    strategy, grid = parts_of_a_run(config, tiny_splits())
+    renumbered(grid, [100 - 7 * number for number in range(12)])  # whatever their nodes' ids are
+    learned, looked, judged = spy(grid, "learn"), spy(grid, "look"), spy(grid, "judge")
+    strategy.run(grid)
+    assert [len(drawn) for drawn in learned] == [6] * 3
+    assert looked == [lookers(12, config.seed)] * 3
+    assert judged == [list(range(12))]
+
+
+def test_a_machine_that_does_not_look_is_missed_like_any_other() -> None:
+    settings: dict[str, Any] = {"identify": "federated", "identify_stop": "val-groups"}
+
+    def fails(action: str, number: int) -> str:
+        return "silent" if (action, number) == ("look", 2) else ""
+
+    strategy, grid = lossy(fails, **settings)
+    with pytest.raises(EngineError, match=r"identify stage, round 1: 3 of 4 machines answered, 4 are needed"):
+        strategy.run(grid)
+    strategy, grid = lossy(fails, min_machines=0.75, **settings)
+    trained = strategy.run(grid)
+    assert np.isfinite(trained.weights).all()
+    assert strategy.notes[:2] == [
+        f"identify stage, round {number}: 3 of 4 machines counted; 1 did not answer in time" for number in (1, 2)
+    ]
+    assert trained.identification is not None
+    assert [machine["samples"] for machine in trained.identification["machines"]] == [15] * 4  # it judges all the same

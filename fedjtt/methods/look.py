@@ -1,0 +1,156 @@
+"""Looks at the error set on the way: is the identification model done? A sample is enough, and nothing but counts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedjtt.config import RunConfig
+from fedjtt.errors import ForgottenError
+from fedjtt.evaluation import outputs_of
+from fedjtt.inference.error_set import pack_mask, unpack_mask
+from fedjtt.inference.guard import flaw_of
+from fedjtt.inference.splits import SPLITS
+from fedjtt.inference.stopping import Watch
+from fedjtt.methods.averaging import running_mean
+from fedjtt.methods.base import Array, Node, Payload
+from fedjtt.models import FlatModel
+from fedjtt.seeding import numpy_generator
+
+# Over all machines that look: a half per cent of it is 50 examples, enough to tell one set from another.
+LOOK_EXAMPLES = 10_000
+LOOK_MACHINES = 10
+MASK = "look-mask"
+
+
+@dataclass(frozen=True)
+class Look:
+    """Counts over the sample: examples and errors of every label, and how the set is beside the last look's.
+
+    Attributes
+    ----------
+    errors, sizes : list of int
+        Examples called wrong and examples in all, of every label.
+    both, either : int
+        Examples in this set and the last look's, and in one of the two.
+    """
+
+    errors: list[int]
+    sizes: list[int]
+    both: int
+    either: int
+
+    @property
+    def share(self) -> float:
+        """Share of the sample that is called wrong."""
+        return sum(self.errors) / max(1, sum(self.sizes))
+
+    @property
+    def overlap(self) -> float:
+        """Jaccard's index of this set and the last look's."""
+        return self.both / self.either if self.either else 1.0
+
+    def judged_by(self, watch: Watch) -> bool:
+        """Return whether the watch keeps the model that this look was taken at."""
+        return watch.keeps(sum(self.errors), self.both, self.either, bool(flaw_of(self.errors, self.sizes)))
+
+
+def lookers(machines: int, seed: int) -> list[int]:
+    """Return the machines that look, the same after every round: all, or ten of them drawn by seed."""
+    drawn = numpy_generator(seed, "look").permutation(machines)[:LOOK_MACHINES]
+    return sorted(int(machine) for machine in drawn)
+
+
+def look_at(node: Node, model: FlatModel, examples: int, before: Tensor | None) -> tuple[Look, Tensor]:
+    """Let a model split a sample of the machine's examples, always the same one; return the counts and the mask."""
+    part = node.data.train
+    sample = part.rows
+    if examples < len(part):
+        sample = sample[torch.randperm(len(part), generator=node.generator("look"))[:examples].sort().values]
+    label = part.dataset.label[sample]
+    mask = SPLITS[node.config.identify_split](outputs_of(model, part.dataset, sample), label)
+    errors, sizes = (torch.bincount(rows, minlength=part.dataset.num_labels).tolist() for rows in (label[mask], label))
+    if before is None:
+        return Look(errors, sizes, 0, len(sample)), mask
+    return Look(errors, sizes, int((mask & before).sum()), int((mask | before).sum())), mask
+
+
+def look(node: Node, request: Payload) -> Payload:
+    """Report a machine's look at the incoming model; ``sample`` in the request is the most examples it looks at.
+
+    Raises
+    ------
+    ForgottenError
+        Where this is not the ``first`` look and the machine, which restarted, does not know the last one.
+    """
+    start = time.thread_time()
+    examples, first = min(request.integer("sample"), len(node.data.train)), bool(request.integer("first"))
+    if not first and MASK not in node.memo:
+        raise ForgottenError("the machine has forgotten its last look")
+    before = None if first else unpack_mask(node.memo[MASK], examples)
+    seen, mask = look_at(node, node.load(request.arrays["weights"]), examples, before)
+    node.memo[MASK] = pack_mask(mask)
+    return Payload(
+        numbers={
+            "label-errors": seen.errors,
+            "label-sizes": seen.sizes,
+            "both": seen.both,
+            "either": seen.either,
+            "seconds": time.thread_time() - start,
+        }
+    )
+
+
+def joined(replies: Sequence[Payload]) -> Look:
+    """Add up machines' looks."""
+    errors, sizes = (
+        [sum(column) for column in zip(*(reply.integers(name) for reply in replies), strict=True)]
+        for name in ("label-errors", "label-sizes")
+    )
+    both, either = (sum(reply.integer(name) for reply in replies) for name in ("both", "either"))
+    return Look(errors, sizes, both, either)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a round's model: whether it is the one to keep so far, and whether training ends."""
+
+    keep: bool
+    enough: bool
+
+
+def train_in_rounds(
+    config: RunConfig,
+    start: Array,
+    rounds: int,
+    advance: Callable[[int, Array], Array],
+    judge: Callable[[int, Array], Verdict],
+) -> Array:
+    """Train an identification model, a machine's own or the common one, until ``identify-stop`` says that it is enough.
+
+    Where no error set is stable after all rounds, as many again are made at most.
+
+    Parameters
+    ----------
+    advance : callable
+        Trains the weights for a round, counted from 1.
+    judge : callable
+        Given a round and the weights to split by: their mean so far under ``identify-averaging = rounds``.
+
+    Returns
+    -------
+    ndarray
+        The weights that were kept.
+    """
+    current = mean = kept = start
+    for number in range(1, (2 * rounds if config.identify_stop == "stable" else rounds) + 1):
+        current = advance(number, current)
+        mean = running_mean(mean, current, number) if config.identify_averaging == "rounds" else current
+        verdict = judge(number, mean)
+        if verdict.keep:
+            kept = mean
+        if verdict.enough:
+            break
+    return kept

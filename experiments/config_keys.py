@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
-from fedjtt.config import AUTO_SERVER_RATE, NOT_IN_ID, RunConfig
+from fedjtt.auto import AUTO_SERVER_RATE
+from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
 _NEVER_USUAL = (*ALWAYS_SAID, "dataset", "difficulty", "identify-schedule")
@@ -34,7 +35,9 @@ def uses(row: Row, key: str) -> bool:
     if key.startswith(ONLY_WITH_IDENTIFICATION) and not identifies:
         return False
     together, central = row.get("config.identify") == "federated", row.get("config.robust") == "central"
-    if key == "identify-rounds":
+    if key == "identify-server-learning-rate" and not together:
+        return False
+    if key in ("identify-rounds", "identify-averaging"):
         return together or row.get("config.identify-stop") == "stable"
     if key == "fraction-train":
         return not central or (identifies and together)

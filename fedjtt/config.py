@@ -10,15 +10,16 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedjtt.choices import (
-    AGGREGATORS, AUTO_DIFFICULTY, AUTO_EPOCHS, AUTO_MACHINES_A_ROUND, AUTO_ROUNDS, AUTO_SERVER_RATE, AUTO_STRENGTH,
-    DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, NOT_IN_ID, PARTITIONS,
-)  # fmt: skip
+from fedjtt.auto import resolved
+from fedjtt.choices import AGGREGATORS, DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, PARTITIONS
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
-__all__ = ["AUTO_SERVER_RATE", "METHODS", "NOT_IN_ID", "RunConfig", "digest_of", "kebab"]
+# What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
+NOT_IN_ID = frozenset(
+    {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
+)
 
 
 def kebab(name: str) -> str:
@@ -250,25 +251,7 @@ class RunConfig(BaseModel):
             first = error.errors()[0]
             key = str(first["loc"][0])
             raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
-        return config._resolved()
-
-    def _resolved(self) -> "RunConfig":
-        update: dict[str, Any] = {}
-        if self.spurious_strength == "auto":
-            update["spurious_strength"] = AUTO_STRENGTH[self.dataset]
-        if self.difficulty == "auto":
-            update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
-        if self.server_learning_rate == "auto":
-            update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
-        if self.identify_server_learning_rate == "auto":
-            update["identify_server_learning_rate"] = AUTO_SERVER_RATE.get(self.identify_aggregator, 1.0)
-        if self.robust_epochs == "auto":
-            update["robust_epochs"] = AUTO_EPOCHS.get(self.method, 2.0)
-        if self.robust_rounds == "auto":
-            update["robust_rounds"] = AUTO_ROUNDS[self.robust]
-        if self.fraction_train == "auto":
-            update["fraction_train"] = min(1.0, AUTO_MACHINES_A_ROUND / self.machines)
-        return self.model_copy(update=update)
+        return config.model_copy(update=resolved(config))
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return every key with its value: plain types only, as Flower's run config and TOML want them."""

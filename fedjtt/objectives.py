@@ -33,10 +33,10 @@ def proximal_gradient(vector: Tensor, anchor: Tensor, mu: float) -> Tensor:
 def label_shift(own: Tensor, overall: Tensor, degree: float) -> Tensor:
     """Return what to add to logits so that a machine's label frequencies do not teach them: float32 ``[num_labels]``.
 
-    ``log(degree * p_own / p_overall + 1 - degree)``. Degree 1 is the calibrated softmax of FedLC (Zhang et al. 2022)
+    ``log(1 + degree * (p_own / p_overall - 1))``. Degree 1 is the calibrated softmax of FedLC (Zhang et al. 2022)
     taken relative to the whole population, under which a machine with one label learns nothing; a little less lets it
     learn what its label looks like without pushing the others out. Zero where the machine's labels are mixed as all
-    machines' are, and for degree 0.
+    machines' are, for a label that nobody has, and for degree 0.
 
     Parameters
     ----------
@@ -45,8 +45,9 @@ def label_shift(own: Tensor, overall: Tensor, degree: float) -> Tensor:
     degree : float
         In [0, 1].
     """
-    ratio = own.double() / own.sum() / (overall.double() / overall.sum()).clamp(min=1e-12)
-    return torch.log(degree * ratio + 1 - degree).float()
+    share, all_share = own.double() / own.sum(), overall.double() / overall.sum()
+    ratio = torch.where(overall > 0, share / all_share, 1.0)  # nobody has it: nothing to correct
+    return torch.log1p(degree * (ratio - 1)).float()
 
 
 OBJECTIVES: dict[str, Objective] = {"cross-entropy": mean_cross_entropy, "gce": generalized_cross_entropy}

@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from fedjtt.auto import AUTO_SERVER_RATE
+
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
 # Rules of which the machines' mean is not the model: their averages of weights are then none of its averages.
-NOT_THE_MEAN = ("fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova")
+NOT_THE_MEAN = (*AUTO_SERVER_RATE, "fednova")
 
 
 def bad_value(config: "RunConfig") -> str | None:

@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "fedjtt.errors",
         "fedjtt.seeding",
+        "fedjtt.auto",
         "fedjtt.rules",
         "fedjtt.config",
         "fedjtt.cache",
@@ -202,6 +203,7 @@ def test_tests_mirror_the_sources() -> None:
     """Every module with code of its own has tests at the same place, or is named here with those that cover it."""
     elsewhere = {
         "fedjtt.server_app": "tests/test_equivalence.py, tests/test_flower_engine.py",
+        "fedjtt.auto": "tests/test_config.py",
         "fedjtt.rules": "tests/test_config.py",
         "fedjtt.data.options": "tests/data/test_sources.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",

@@ -11,7 +11,7 @@ class Watch:
     """Looks at an error set every now and then while its model is trained, and says which look to keep.
 
     While a model learns the shortcut, one look's set has little to do with the next one's. When it has learned it, sets
-    in a row overlap (Jaccard's index) by .8 or more. As long as such a set still grows, it comes from a model that
+    in a row overlap (Jaccard's index) by .9 or more. As long as such a set still grows, it comes from a model that
     turns further to the shortcut; when it shrinks, from one that learns the minority by heart. So the largest set of a
     stable row is kept, and training ends when it grows no more. A row that breaks off means that the model learns
     again: a later row replaces it. Without any stable row the last look is kept.

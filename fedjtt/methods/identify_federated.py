@@ -186,8 +186,11 @@ class _Attempt:
 
     def _look(self, number: int, weights: Array) -> Look:
         """Let ten machines at most look at a sample of their data; that costs them time, and the model its way down."""
-        request = Payload({"weights": weights}, {"sample": max(1, LOOK_EXAMPLES // len(self.lookers))})
+        numbers: dict[str, Scalar] = {"sample": max(1, LOOK_EXAMPLES // len(self.lookers)), "first": int(number == 1)}
+        request = Payload({"weights": weights}, numbers)
         replies = self.server.ask("machines", "look", dict.fromkeys(self.lookers, request), number)
+        again = Payload(request.arrays, {**numbers, "first": 1})
+        self.server.keep("look", dict.fromkeys(self.lookers, again))  # to tell a machine that restarts
         self.model.spend(replies)
         return joined(replies)
 

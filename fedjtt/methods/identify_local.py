@@ -187,7 +187,7 @@ class _OwnTraining:
 
     def judge(self, number: int, weights: Array) -> Verdict:
         """Look at the error set, where that decides."""
-        if self.rounds == 1:
+        if self.node.config.identify_stop != "stable":
             return Verdict(keep=True, enough=True)
         seen, self._before = look_at(self.node, self.node.load(weights), LOOK_EXAMPLES, self._before)
         keep = seen.judged_by(self.watch)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedjtt.config import RunConfig
+from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import outputs_of
 from fedjtt.inference.error_set import pack_mask, unpack_mask
 from fedjtt.inference.guard import flaw_of
@@ -77,10 +78,18 @@ def look_at(node: Node, model: FlatModel, examples: int, before: Tensor | None) 
 
 
 def look(node: Node, request: Payload) -> Payload:
-    """Report a machine's look at the incoming model; ``sample`` in the request is the most examples it looks at."""
+    """Report a machine's look at the incoming model; ``sample`` in the request is the most examples it looks at.
+
+    Raises
+    ------
+    ForgottenError
+        Where this is not the ``first`` look and the machine, which restarted, does not know the last one.
+    """
     start = time.thread_time()
-    examples = min(request.integer("sample"), len(node.data.train))
-    before = unpack_mask(node.memo[MASK], examples) if MASK in node.memo else None
+    examples, first = min(request.integer("sample"), len(node.data.train)), bool(request.integer("first"))
+    if not first and MASK not in node.memo:
+        raise ForgottenError("the machine has forgotten its last look")
+    before = None if first else unpack_mask(node.memo[MASK], examples)
     seen, mask = look_at(node, node.load(request.arrays["weights"]), examples, before)
     node.memo[MASK] = pack_mask(mask)
     return Payload(

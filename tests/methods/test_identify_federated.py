@@ -20,7 +20,6 @@ from fedjtt.methods.identify_local import schedule_for, train_span
 from fedjtt.methods.look import lookers
 from fedjtt.records import count_bytes
 from fedjtt.training import Span
-from tests.methods.test_judge import Restarting
 from tests.tiny import asked, grouped, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 PARAMETERS = 5 * 128 + 129 * 128 + 129 * 2
@@ -328,24 +327,6 @@ def test_where_nothing_is_stable_as_many_rounds_are_added(
         assert judged.tobytes() == looked[-1].tobytes()
         # a pass of ceil(20 / 8) = 3 steps, and as many again
         assert {machine["steps"] for machine in done.identification["machines"]} == {6}
-
-
-def test_a_machine_that_restarts_before_every_look_delays_the_end_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does not know its last set, so nothing is stable with it: all rounds are made, and as many again."""
-    Sets(monkeypatch, [2])
-    config = federated(identify_stop="stable", identify_rounds=4, identify_epochs=4, robust="federated")
-    rounds = []
-    for machines in ((), (1,)):
-        strategy, grid = parts_of_a_run(config, tiny_splits())
-        grid.__class__, grid.machines, grid.actions = Restarting, machines, ("look",)  # type: ignore[attr-defined]
-        seen = asked(grid)
-        done = strategy.run(grid)
-        rounds.append(done.identification["rounds"] if done.identification else 0)
-        assert done.identification is not None
-        assert done.identification["error-set-size"] == 6
-        overlaps = {(r.integer("both"), r.integer("either")) for action, n, _, r in seen if (action, n) == ("look", 1)}
-        assert overlaps == ({(0, 20), (2, 2)} if not machines else {(0, 20)})
-    assert rounds == [3, 8]  # by hand: first, stable, no growth; and twice four
 
 
 def test_the_sample_is_shared_out_over_those_who_look(monkeypatch: pytest.MonkeyPatch) -> None:

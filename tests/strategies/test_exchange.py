@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from flwr.app import ArrayRecord, Error, Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 
 from fedjtt.client_app import app
 from fedjtt.config import RunConfig
@@ -97,12 +97,6 @@ def test_bytes_are_booked_by_stage() -> None:
     assert {stage_of(action) for action in ("census", "identify")} == {"identify"}
     assert {stage_of(action) for action in ("fit", "initial")} == {"robust"}
     assert stage_of("assess") == "evaluate"
-    assert Traffic() == Traffic(0, 0)
-
-
-def test_a_reply_without_content_weighs_nothing() -> None:
-    assert total_bytes([broken()]) == 0
-    assert total_bytes([good(0), broken(), good(1)]) == total_bytes([good(0)]) + total_bytes([good(1)])
 
 
 class Slow:
@@ -119,9 +113,6 @@ class Slow:
 def test_the_first_round_waits_for_all_machines_and_orders_them() -> None:
     assert wait_for_nodes(Slow(), 3, poll=0.001) == [10, 20, 30]  # type: ignore[arg-type]
 
-
-def test_what_makes_a_record_makes_bytes() -> None:
-    assert total_bytes([Message(RecordDict({"arrays": ArrayRecord()}), reply_to=sent(1))]) == 0
 
 
 def test_of_several_failures_the_first_machines_is_told_whatever_came_first() -> None:

@@ -100,7 +100,8 @@ class Register:
         nowhere = sorted(machine for machine in meant if self.node_of.get(machine) not in reached)
         strangers, away = silent.count(None), max(0, away)
         if len(nowhere) == strangers + away and 0 in (strangers, away):  # so it is clear who they are
-            silent = sorted(machine for machine in silent if machine is not None) + (nowhere if strangers else [])
+            known = sorted(machine for machine in silent if machine is not None)
+            silent = [*known, *(nowhere if strangers else [])]
         else:
             nowhere = []
         problems = [_of(machine, "did not answer in time") for machine in silent]

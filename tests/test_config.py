@@ -43,7 +43,9 @@ OTHER: dict[str, Any] = {
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
-    "min-machines": 0.5, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "min-machines": 0.5, "max-failed-rounds": 2, "round-timeout": 30.0, "connect-timeout": 30.0,
+    "on-restart": "resume", "max-update-norm": 5.0,
+    "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -140,6 +142,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(key: str, near: str | N
         ("identify-split", "eil", "eiil"), ("identify-stop", "val-group", "val-groups"),
         ("peer-vote", "major", "majority"), ("identify-objective", "gc", "gce"),
         ("identify-schedule", "scale", "scaled"), ("identify-aggregator", "fedmedia", "fedmedian"),
+        ("on-restart", "resum", "resume"),
         ("identify-optimizer", "adam", "adamw"), ("identify-averaging", "round", "rounds"),
     ],
 )  # fmt: skip
@@ -180,6 +183,10 @@ BAD: dict[str, list[Any]] = {
     "proximal-mu": [-1],
     "fraction-train": [0, 1.1, math.nan, "half"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],
+    "max-failed-rounds": [-1, 0.5, "many"],
+    "round-timeout": [-1, math.inf, math.nan],
+    "connect-timeout": [-1, math.inf, math.nan],
+    "max-update-norm": [-1, math.inf, math.nan],
     "seed": [-1, 0.5, "a"],
     "threads": [0],
     "workers": [0],
@@ -277,7 +284,8 @@ def test_a_config_cannot_change_and_replace_validates() -> None:
 
 
 def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
-    assert {"engine", "workers", "device", "out", "data-dir", "download"} == NOT_IN_ID
+    elsewhere = {"engine", "workers", "device", "out", "data-dir", "download"}
+    assert elsewhere | {"on-restart", "round-timeout", "connect-timeout"} == NOT_IN_ID
     assert tuple(OTHER) == RunConfig.keys()
     # fedprox, because no other aggregator takes a proximal-mu.
     base: dict[str, Any] = {"aggregator": "fedprox"}

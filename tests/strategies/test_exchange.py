@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Array as FlowerArray
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from fedjtt.client_app import app
 from fedjtt.config import RunConfig
@@ -12,9 +13,12 @@ from fedjtt.methods.base import Payload
 from fedjtt.records import failure_records, to_reply
 from fedjtt.simulation import InProcessGrid
 from strategies.exchange import (
+    Problem,
     accept,
     good_replies_needed,
     partition_id_of,
+    read_payload,
+    sort_out,
     stage_of,
     wait_for_nodes,
 )
@@ -113,6 +117,60 @@ class Slow:
 def test_the_first_round_waits_for_all_machines_and_orders_them() -> None:
     assert wait_for_nodes(Slow(), 3, poll=0.001) == [10, 20, 30]  # type: ignore[arg-type]
 
+
+def test_after_the_wait_as_many_as_are_needed_are_enough() -> None:
+    class Two(Slow):
+        def get_node_ids(self) -> list[int]:
+            return [30, 10]
+
+    assert wait_for_nodes(Two(), 3, seconds=0.0, poll=0.001, needed=2) == [10, 30]  # type: ignore[arg-type]
+    with pytest.raises(EngineError, match=r"2 of 3 machines connected within 0 s; start the missing ones, or set"):
+        wait_for_nodes(Two(), 3, seconds=0.0, poll=0.001)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        RecordDict(),
+        RecordDict({"metrics": MetricRecord({"examples": 3})}),
+        RecordDict({"metrics": MetricRecord({"partition-id": 1.5})}),
+        RecordDict({"metrics": ArrayRecord()}),
+        RecordDict({"failure": ConfigRecord({"kind": "DataError"})}),
+        RecordDict({"failure": ConfigRecord({"kind": "DataError", "text": "lost"})}),
+        RecordDict({"failure": ArrayRecord()}),
+    ],
+)
+def test_what_is_no_reply_of_fedjtt_is_a_problem_of_its_sender_alone(content: RecordDict) -> None:
+    found = sort_out([good(0), Message(content, reply_to=sent(7)), good(1)], "fit")
+    assert [partition_id_of(reply) for reply in found.good] == [0, 1]
+    assert [(problem.node, problem.machine) for problem in found.problems] == [(7, None)]
+    assert str(found.problems[0]).startswith("node 7 sent no reply of fedjtt: ")
+    assert found.failure is None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "stype", "data"),
+    [
+        ("float32", (3,), "numpy.ndarray", b"nonsense"),
+        ("float32", (3,), "numpy.ndarray", b""),
+        ("no-such-type", (3,), "numpy.ndarray", b"x"),
+        ("float32", (-3,), "numpy.ndarray", b"x"),
+        ("float32", (3,), "pickle", b"x"),
+    ],
+)
+def test_arrays_that_cannot_be_read_are_said(dtype: str, shape: tuple[int, ...], stype: str, data: bytes) -> None:
+    reply = good(0)
+    reply.content["arrays"] = ArrayRecord({"weights": FlowerArray(dtype, shape, stype, data)})
+    payload, said = read_payload(reply)
+    assert payload == Payload()
+    assert said.startswith("its arrays cannot be read (")
+    assert "\n" not in said
+    assert read_payload(good(3)) == (Payload({}, {"partition-id": 3}), "")
+
+
+def test_a_problem_names_the_machine_where_it_is_known() -> None:
+    assert str(Problem(7, None, "raised an exception")) == "node 7 raised an exception"
+    assert str(Problem(None, 2, "machine 2 is refused")) == "machine 2 is refused"
 
 
 def test_of_several_failures_the_first_machines_is_told_whatever_came_first() -> None:

@@ -338,7 +338,8 @@ def test_a_machine_that_does_not_look_is_missed_like_any_other() -> None:
     trained = strategy.run(grid)
     assert np.isfinite(trained.weights).all()
     assert strategy.notes[:2] == [
-        f"identify stage, round {number}: 3 of 4 machines counted; 1 did not answer in time" for number in (1, 2)
+        f"identify stage, round {number}: 3 of 4 machines counted; machine 2 did not answer in time"
+        for number in (1, 2)
     ]
     assert trained.identification is not None
     assert [machine["samples"] for machine in trained.identification["machines"]] == [15] * 4  # it judges all the same

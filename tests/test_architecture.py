@@ -213,6 +213,7 @@ def test_tests_mirror_the_sources() -> None:
         "experiments.execute": "tests/experiments/test_cli.py",
         "experiments.flower_engine": "tests/test_flower_engine.py",
         "experiments.flower_keeper": "tests/test_flower_engine.py",
+        "experiments.flower_process": "tests/test_flower_engine.py",
         "experiments.progress": "tests/experiments/test_cli.py",
     }
     missing = []

@@ -23,6 +23,7 @@ from fedjtt.models import ModelBuilder, digest
 from fedjtt.provide import Provider, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
+from strategies.polling import PollingGrid
 from strategies.staged import Observer, StagedStrategy
 
 
@@ -112,6 +113,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run what Flower's run config says; write the result where ``out`` says, or log it."""
     config = RunConfig.parse(dict(context.run_config))
+    grid = PollingGrid(grid)
     cache = StageCache.from_environment()
     if not config.out:
         log_summary(run_method(config, grid, cache=cache).result)

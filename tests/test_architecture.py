@@ -209,6 +209,7 @@ def test_tests_mirror_the_sources() -> None:
         "fedjtt.methods.registry": "tests/test_client_app.py",
         "experiments.commands": "tests/experiments/test_cli.py",
         "experiments.deploy.finding": "tests/experiments/deploy/test_check.py",
+        "experiments.deploy.loopback": "tests/experiments/deploy/test_local.py",
         "experiments.deploy.texts": "tests/experiments/deploy/test_layout.py",
         "experiments.drawing": "tests/experiments/test_plots.py",
         "experiments.group_figures": "tests/experiments/test_plots.py",

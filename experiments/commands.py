@@ -1,5 +1,6 @@
 """What the commands do, once their options have been judged."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,21 @@ from fedjtt.provide import machines_of, splits_of
 from fedjtt.tracking import RunFolder
 
 
-def run_command(config: RunConfig, quiet: bool, console: Console, errors: Console) -> None:
-    """Do one run, show its result and say where it is."""
+def run_command(
+    config: RunConfig, quiet: bool, console: Console, errors: Console, run: Callable[..., dict[str, Any]] = execute
+) -> None:
+    """Do one run, show its result and say where it is.
+
+    Parameters
+    ----------
+    run : callable
+        Does it: takes config, folder and observer, returns the result.
+    """
     path = Path(config.out) if config.out else Path("runs") / run_name(config)
     folder = RunFolder(path, config)
     was_done = folder.done
     with RunProgress(errors, quiet) as progress:
-        result = execute(config, folder, progress)
+        result = run(config, folder, progress)
     _show_result(result, console)
     console.print(f"{'was done before' if was_done else 'result'}: {path / 'result.json'}", soft_wrap=True)
 

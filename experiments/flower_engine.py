@@ -6,15 +6,13 @@ progress on, finds out how it ended, and has everything stopped.
 """
 
 import json
+import math
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import sysconfig
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import torch
 
 import fedjtt
 from experiments import flower_keeper
+from experiments.flower_process import CONNECTION, free_port, kept, last_line, script, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError, UserError
 from fedjtt.provide import DATA_VARIABLE
@@ -32,13 +31,9 @@ from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
 LOG_NAME = "flower.log"
-CONNECTION = "fedjtt"
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
 STATUS_SECONDS = 60.0
 POLL_SECONDS = 0.1
-# Ray keeps sockets below its folder; the path of a socket may have 107 characters, of which Ray needs 69.
-LONGEST_PARENT = 22
 
 
 def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | None = None) -> dict[str, Any]:
@@ -54,9 +49,10 @@ def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | Non
     folder.begin()
     try:
         with _superlink(config) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=_absolute(config.data_dir))
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=absolute(config.data_dir))
             app = write_app(home / "app", run_config)
-            _watch(home, app, run_config, folder, observer)
+            options = ["--federation-config", federation_settings(run_config)]
+            watch(home, app, run_config, folder, observer, options)
     except UserError:
         if was_empty:
             shutil.rmtree(folder.path, ignore_errors=True)
@@ -91,11 +87,12 @@ def federation_settings(config: RunConfig) -> str:
     return " ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
+    """Return a path that means the same in another working directory; empty stays empty."""
     return str(Path(path).absolute()) if path else ""
 
 
-def _environment(home: Path, config: RunConfig) -> dict[str, str]:
+def flower_environment(home: Path, config: RunConfig) -> dict[str, str]:
     """Return the environment of everything that Flower starts."""
     scripts = sysconfig.get_path("scripts")
     package = str(Path(fedjtt.__file__).parents[1])
@@ -114,55 +111,21 @@ def _environment(home: Path, config: RunConfig) -> dict[str, str]:
         "NO_PROXY": ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get("NO_PROXY")])),
     }
     if data := os.environ.get(DATA_VARIABLE):
-        changes[DATA_VARIABLE] = _absolute(data)
+        changes[DATA_VARIABLE] = absolute(data)
     return {**os.environ, **changes}
 
 
 @contextmanager
 def _superlink(config: RunConfig) -> Iterator[Path]:
     """Run a SuperLink in a state folder of its own, and end all that it started."""
-    superlink = _script("flower-superlink")
-    parent = tempfile.gettempdir()
-    home = Path(tempfile.mkdtemp(prefix="fedjtt-", dir=parent if len(parent) <= LONGEST_PARENT else "/tmp"))
-    port = _free_port()
-    (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\n'
-        f'address = "127.0.0.1:{port}"\ninsecure = true\n'
-    )
+    superlink = script("flower-superlink")
+    home = temporary_home()
+    port = free_port()
+    write_connection(home, f"127.0.0.1:{port}", "insecure = true")
     command = [superlink, "--insecure", "--simulation", "--host", "127.0.0.1", "--port", str(port)]
-    keeper = subprocess.Popen(
-        [sys.executable, flower_keeper.__file__, str(home), *command],
-        stdin=subprocess.PIPE,
-        env=_environment(home, config),
-        start_new_session=True,  # Ctrl-C on the terminal is for the run, which then ends the keeper
-    )
-    try:
+    with kept(home, command, flower_environment(home, config)):
         _await_health(home, port)
         yield home
-    finally:
-        _end(keeper)
-
-
-def _end(keeper: subprocess.Popen[bytes]) -> None:
-    if keeper.stdin is not None:
-        keeper.stdin.close()
-    try:
-        keeper.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        keeper.terminate()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _script(name: str) -> str:
-    found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
-    if found is None:
-        raise EngineError(f"engine flower needs the program {name}, which flwr[simulation] installs; it is not here")
-    return found
 
 
 def _await_health(home: Path, port: int) -> None:
@@ -174,41 +137,65 @@ def _await_health(home: Path, port: int) -> None:
                 return
         except (URLError, TimeoutError, ConnectionError):
             time.sleep(POLL_SECONDS)
-    raise EngineError(f"Flower's SuperLink did not start: {_last_line(home / flower_keeper.PROGRAM_LOG)}")
+    raise EngineError(f"Flower's SuperLink did not start: {last_line(home / flower_keeper.PROGRAM_LOG)}")
 
 
-def _watch(home: Path, app: Path, config: RunConfig, folder: RunFolder, observer: Observer | None) -> None:
-    """Start the run, pass its progress on until it has ended, and raise if it failed."""
-    environment = _environment(home, config)
-    command = [_script("flwr"), "run", str(app), CONNECTION, "--stream"]
-    command += ["--federation-config", federation_settings(config)]
-    log = home / LOG_NAME
+def watch(
+    home: Path,
+    app: Path,
+    config: RunConfig,
+    folder: RunFolder,
+    observer: Observer | None,
+    options: Sequence[str] = (),
+    deadline: float = math.inf,
+) -> None:
+    """Start the run, pass its progress on until it has ended, and raise if it failed.
+
+    Parameters
+    ----------
+    options : sequence of str
+        Further options of ``flwr run``.
+    deadline : float
+        When to give up, by the monotonic clock.
+    """
     rounds = _Rounds(folder, observer)
-    with log.open("wb") as file:
-        streaming = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
+    log = home / LOG_NAME
+    with _streaming(home, app, config, options) as streaming:
         # What Flower does after the ServerApp's last word changes nothing, and takes several seconds.
         while streaming.poll() is None and not folder.done and folder.failure() is None:
             rounds.pass_on()
             time.sleep(POLL_SECONDS)
-    finally:
-        streaming.kill()
-        streaming.wait()
+            if time.monotonic() > deadline:
+                shutil.copyfile(log, folder.path / LOG_NAME)
+                raise EngineError(f"the run took longer than it may; Flower's log is {folder.path / LOG_NAME}")
     rounds.pass_on()
     if (failure := folder.failure()) is not None:
         raise failure
     if not folder.done:
         shutil.copyfile(log, folder.path / LOG_NAME)
-        status, details = _status(environment)
-        reason = details if details not in ("", "N/A") else _last_line(log)
+        status, details = _status(flower_environment(home, config))
+        reason = details if details not in ("", "N/A") else last_line(log)
         raise EngineError(f"Flower ended the run as {status}: {reason}; its log is {folder.path / LOG_NAME}")
+
+
+@contextmanager
+def _streaming(home: Path, app: Path, config: RunConfig, options: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Have Flower start a run and write its log."""
+    command = [script("flwr"), "run", str(app), CONNECTION, "--stream", *options]
+    with (home / LOG_NAME).open("wb") as file:
+        streaming = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=flower_environment(home, config),
+            start_new_session=True,
+        )
+    try:
+        yield streaming
+    finally:
+        streaming.kill()
+        streaming.wait()
 
 
 class _Rounds:
@@ -236,15 +223,10 @@ class _Rounds:
 
 def _status(environment: dict[str, str]) -> tuple[str, str]:
     """Return how Flower says that the run ended; the exit code of ``flwr run`` is 0 in any case."""
-    command = [_script("flwr"), "ls", CONNECTION, "--format", "json"]
+    command = [script("flwr"), "ls", CONNECTION, "--format", "json"]
     try:
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=STATUS_SECONDS)
         runs = json.loads(answer.stdout[answer.stdout.index("{") :])["runs"]
         return str(runs[0]["status"]), str(runs[0]["status-details"]).strip()
     except (subprocess.TimeoutExpired, ValueError, KeyError, IndexError):
         return "unknown", ""
-
-
-def _last_line(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it wrote nothing"

@@ -25,6 +25,7 @@ from fedjtt.provide import Provider, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.acceptance import Owner, nobody
+from strategies.polling import PollingGrid
 from strategies.staged import Observer, StagedStrategy
 
 
@@ -124,6 +125,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run what Flower's run config says; write the result where ``out`` says, or log it."""
     config = RunConfig.parse(dict(context.run_config))
+    grid = PollingGrid(grid)
     cache = StageCache.from_environment()
     if not config.out:
         log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)

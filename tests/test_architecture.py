@@ -214,11 +214,15 @@ def test_tests_mirror_the_sources() -> None:
         "fedjtt.methods.registry": "tests/test_client_app.py",
         "strategies.conversation": "tests/strategies/test_staged.py, tests/strategies/test_faults.py",
         "experiments.commands": "tests/experiments/test_cli.py",
+        "experiments.deploy.finding": "tests/experiments/deploy/test_check.py",
+        "experiments.deploy.loopback": "tests/experiments/deploy/test_local.py",
+        "experiments.deploy.texts": "tests/experiments/deploy/test_layout.py",
         "experiments.drawing": "tests/experiments/test_plots.py",
         "experiments.group_figures": "tests/experiments/test_plots.py",
         "experiments.execute": "tests/experiments/test_cli.py",
         "experiments.flower_engine": "tests/test_flower_engine.py",
         "experiments.flower_keeper": "tests/test_flower_engine.py",
+        "experiments.flower_process": "tests/test_flower_engine.py",
         "experiments.progress": "tests/experiments/test_cli.py",
     }
     missing = []

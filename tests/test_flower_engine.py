@@ -234,7 +234,7 @@ def test_a_superlink_that_does_not_start_is_an_error(tmp_path: Path, monkeypatch
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr("experiments.flower_engine._free_port", lambda: taken.getsockname()[1])
+        monkeypatch.setattr("experiments.flower_engine.free_port", lambda: taken.getsockname()[1])
         with pytest.raises(EngineError, match="SuperLink did not start: "):
             run_on_flower(config, RunFolder(tmp_path / "run", config))
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
-from fedjtt.config import AUTO_SERVER_RATE, NOT_IN_ID, RunConfig
+from fedjtt.automatic import AUTO_SERVER_RATE
+from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
 _NEVER_USUAL = (*ALWAYS_SAID, "dataset", "difficulty", "identify-schedule")

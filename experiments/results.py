@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fedjtt.config import METHODS, RunConfig
+from fedjtt.choices import METHODS
+from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.tracking import write_atomically
 

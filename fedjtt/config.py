@@ -10,18 +10,12 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedjtt.automatic import automatic
+from fedjtt.choices import AGGREGATORS, DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, OWN_DATA, PARTITIONS
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
-# Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
-AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
-AUTO_EPOCHS = {"jtt": 0.4}
-AUTO_ROUNDS = {"central": 10, "federated": 50}
-AUTO_MACHINES_A_ROUND = 10
-AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
-
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
 NOT_IN_ID = frozenset(
     {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
@@ -44,8 +38,21 @@ class RunConfig(BaseModel):
         extra="forbid", frozen=True, alias_generator=kebab, populate_by_name=True, allow_inf_nan=False
     )
 
-    dataset: str = _choice("digits", DATASETS, "dataset to train on")
+    dataset: str = _choice(
+        "digits", DATASETS, "dataset to train on; csv, heart4 and image-folder: every machine has rows of its own"
+    )
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
+    schema_file: str = Field(
+        "", description="TOML file that says what the columns of csv or image-folder mean, from data-dir on"
+    )
+    host_files: str = Field(
+        "",
+        description="csv and image-folder in a simulation: a folder with a CSV file for every machine, or the files "
+        "with commas between them, from data-dir on; a node can name its own as data-file in its node config",
+    )
+    min_count: int = Field(
+        5, ge=1, description="rows that a sum must be over to leave a machine, where machines have rows of their own"
+    )
     download: bool = Field(False, description="let torchvision download missing files into data-dir")
     difficulty: str = _choice(
         "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
@@ -124,7 +131,7 @@ class RunConfig(BaseModel):
     identify_server_learning_rate: float | Auto = Field(
         "auto", description="of fedavgm, fedadagrad, fedadam, fedyogi in identification; auto: Flower's default"
     )
-    peers: int = Field(3, ge=1, description="machines whose models judge a machine's data too, under identify = peers")
+    peers: int = Field(3, ge=1, description="machines whose models judge a machine's data, under identify = peers")
     peer_vote: str = _choice(
         "majority",
         ("majority", "mean-loss"),
@@ -202,11 +209,19 @@ class RunConfig(BaseModel):
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
     )
 
-    model: str = _choice("lenet", ("lenet", "mlp", "logistic"), "network")
-    selection: str = _choice(
-        "val-worst-group", ("last", "val-worst-group", "val-worst-class", "val-average"), "round whose model is kept"
+    model: str = _choice(
+        "auto", ("auto", "lenet", "mlp", "logistic"), "network; auto: lenet for images, mlp for columns"
     )
-    evaluation_at: str = _choice("server", ("server", "machines"), "who holds validation and test data")
+    selection: str = _choice(
+        "auto",
+        ("auto", "last", "val-worst-group", "val-worst-class", "val-average"),
+        "round whose model is kept; auto: val-worst-group, where nobody knows the attribute val-worst-class",
+    )
+    evaluation_at: str = _choice(
+        "auto",
+        ("auto", "server", "machines"),
+        "who holds validation and test data; auto: the server, but machines with rows of their own",
+    )
     seed: int = Field(0, ge=0, description="seed of data, partition, weights and every random choice")
     threads: int = Field(1, ge=1, description="torch threads of a process; another number gives other bits")
     engine: str = _choice(
@@ -257,25 +272,7 @@ class RunConfig(BaseModel):
             first = error.errors()[0]
             key = str(first["loc"][0])
             raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
-        return config._resolved()
-
-    def _resolved(self) -> "RunConfig":
-        update: dict[str, Any] = {}
-        if self.spurious_strength == "auto":
-            update["spurious_strength"] = AUTO_STRENGTH[self.dataset]
-        if self.difficulty == "auto":
-            update["difficulty"] = AUTO_DIFFICULTY[self.dataset]
-        if self.server_learning_rate == "auto":
-            update["server_learning_rate"] = AUTO_SERVER_RATE.get(self.aggregator, 1.0)
-        if self.identify_server_learning_rate == "auto":
-            update["identify_server_learning_rate"] = AUTO_SERVER_RATE.get(self.identify_aggregator, 1.0)
-        if self.robust_epochs == "auto":
-            update["robust_epochs"] = AUTO_EPOCHS.get(self.method, 2.0)
-        if self.robust_rounds == "auto":
-            update["robust_rounds"] = AUTO_ROUNDS[self.robust]
-        if self.fraction_train == "auto":
-            update["fraction_train"] = min(1.0, AUTO_MACHINES_A_ROUND / self.machines)
-        return self.model_copy(update=update)
+        return config.model_copy(update=automatic(config))
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return every key with its value: plain types only, as Flower's run config and TOML want them."""
@@ -286,14 +283,18 @@ class RunConfig(BaseModel):
         return RunConfig.parse({**self.flat(), **{kebab(name): value for name, value in changes.items()}})
 
     @property
+    def own_data(self) -> bool:
+        """Whether every machine has rows of its own, and the server none."""
+        return self.dataset in OWN_DATA
+
+    @property
     def run_id(self) -> str:
         """16 hex digits over every key that can change the result."""
         return digest_of({key: value for key, value in self.flat().items() if key not in NOT_IN_ID})[:16]
 
     def subset(self, keys: tuple[str, ...]) -> dict[str, Any]:
         """Return the chosen keys with their values, for the key of a cached stage."""
-        values = self.flat()
-        return {key: values[key] for key in keys}
+        return {key: value for key, value in self.flat().items() if key in keys}
 
 
 def _describe(key: str) -> str:

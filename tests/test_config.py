@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedjtt import config as schema
+from fedjtt import automatic, choices
 from fedjtt.config import NOT_IN_ID, RunConfig, digest_of, kebab
 from fedjtt.data.partition import PARTITIONS
 from fedjtt.data.sources import SOURCES
@@ -56,18 +56,18 @@ def allowed(name: str) -> list[Any]:
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    assert set(schema.DATASETS) == set(SOURCES)
-    assert set(schema.PARTITIONS) == set(PARTITIONS)
-    assert set(schema.METHODS) == set(METHODS)
-    assert set(schema.AGGREGATORS) == set(AGGREGATORS)
-    assert set(schema.DIFFICULTIES) == {"auto", *BOXES}
+    assert set(choices.DATASETS) == {*SOURCES, *choices.OWN_DATA}
+    assert set(choices.PARTITIONS) == set(PARTITIONS)
+    assert set(choices.METHODS) == set(METHODS)
+    assert set(choices.AGGREGATORS) == set(AGGREGATORS)
+    assert set(choices.DIFFICULTIES) == {"auto", *BOXES}
     assert set(allowed("model")) == set(MODELS)
     assert set(allowed("corner")) == set(CORNERS)
 
 
 def test_auto_is_what_the_source_names() -> None:
-    assert {name: source.default_strength for name, source in SOURCES.items()} == schema.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in SOURCES.items()} == schema.AUTO_DIFFICULTY
+    assert {name: source.default_strength for name, source in SOURCES.items()} == automatic.AUTO_STRENGTH
+    assert {name: source.default_difficulty for name, source in SOURCES.items()} == automatic.AUTO_DIFFICULTY
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: 
 
 @pytest.mark.parametrize(("robust", "rounds"), [("central", 10), ("federated", 50)])
 def test_auto_rounds_are_more_where_machines_average(robust: str, rounds: int) -> None:
-    assert schema.AUTO_ROUNDS[robust] == rounds
+    assert automatic.AUTO_ROUNDS[robust] == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "auto"}).robust_rounds == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "3"}).robust_rounds == 3
 
 
 @pytest.mark.parametrize(("machines", "share"), [(1, 1.0), (10, 1.0), (20, 0.5), (100, 0.1)])
 def test_auto_takes_ten_machines_a_round(machines: int, share: float) -> None:
-    assert schema.AUTO_MACHINES_A_ROUND == 10
+    assert automatic.AUTO_MACHINES_A_ROUND == 10
     config = RunConfig.parse({"machines": machines, "fraction-train": "auto"})
     assert config.fraction_train == pytest.approx(share)
     assert RunConfig.parse({"machines": machines, "fraction-train": ".25"}).fraction_train == 0.25

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.client_app import app
-from fedjtt.config import AUTO_SERVER_RATE, RunConfig
+from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.fit import _Rounds
 from fedjtt.rules import NOT_THE_MEAN

@@ -1,7 +1,7 @@
 """From a config, or a node's own words, to the file of a host's rows: read once in a process, while it is the same."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, reduce
 from operator import add
@@ -52,10 +52,15 @@ def host_of(config: RunConfig, number: int) -> Host:
 def hosts_of(config: RunConfig) -> list[Host]:
     """Return every machine's rows, and refuse what is wrong with any, with its full text, before anything is sent."""
     hosts = [host_of(config, number) for number in range(config.machines)]
-    encoding = Encoding.from_moments(reduce(add, (host.moments(config.min_count) for host in hosts)))
+    encoding = encoding_of(hosts, config.min_count)
     for host in hosts:
         host.encoded(encoding)  # kept: it is the machines' own
     return hosts
+
+
+def encoding_of(hosts: Sequence[Host], min_count: int) -> Encoding:
+    """Return the encoding that the hosts agree on when each tells its moments."""
+    return Encoding.from_moments(reduce(add, (host.moments(min_count) for host in hosts)))
 
 
 def files_of(config: RunConfig) -> list[Path]:

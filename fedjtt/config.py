@@ -17,9 +17,8 @@ from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
-NOT_IN_ID = frozenset(
-    {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
-)
+PLACES = ("engine", "workers", "device", "out", "data-dir", "download")
+NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"})
 
 
 def kebab(name: str) -> str:
@@ -47,8 +46,8 @@ class RunConfig(BaseModel):
     )
     host_files: str = Field(
         "",
-        description="csv and image-folder in a simulation: a folder with a CSV file for every machine, or the files "
-        "with commas between them, from data-dir on; a node can name its own as data-file in its node config",
+        description="a folder with a CSV file for every machine, or the files with commas between them, from data-dir "
+        "on; a node can name its own as data-file in its node config",
     )
     min_count: int = Field(
         5, ge=1, description="rows that a sum must be over to leave a machine, where machines have rows of their own"
@@ -92,9 +91,7 @@ class RunConfig(BaseModel):
         0.0, ge=0, le=1, description="share of the identification's steps over which its learning rate climbs"
     )
     identify_weight_decay: float = Field(0.01, ge=0, description="weight decay of the identification stage")
-    identify_clip_norm: float = Field(
-        0.0, ge=0, description="longest gradient of an identification step; 0: as long as it is"
-    )
+    identify_clip_norm: float = Field(0.0, ge=0, description="longest gradient in identification; 0: as long as it is")
     identify_schedule: str = _choice(
         "same-epochs",
         ("same-epochs", "scaled", "same-updates"),
@@ -271,7 +268,8 @@ class RunConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
-            raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
+            meant = cls.model_fields[key.replace("-", "_")].description
+            raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({meant})") from None
         return config.model_copy(update=automatic(config))
 
     def flat(self) -> dict[str, str | int | float | bool]:
@@ -295,11 +293,6 @@ class RunConfig(BaseModel):
     def subset(self, keys: tuple[str, ...]) -> dict[str, Any]:
         """Return the chosen keys with their values, for the key of a cached stage."""
         return {key: value for key, value in self.flat().items() if key in keys}
-
-
-def _describe(key: str) -> str:
-    field = RunConfig.model_fields.get(key.replace("-", "_"))
-    return field.description or "" if field else "see docs/configuration.md"
 
 
 def digest_of(value: Any) -> str:

@@ -24,7 +24,8 @@ def another(key: str, *values: Any) -> Any:
 
 # Another valid value for every key, so that a key that is forgotten here fails below.
 OTHER: dict[str, Any] = {
-    "dataset": "spuco-mnist", "data-dir": "elsewhere", "download": True, "difficulty": "small", "corner": "top-left",
+    "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
+    "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
     "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
     "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
@@ -196,6 +197,44 @@ def test_a_bad_value_is_one_line_that_names_the_key(key: str, value: Any) -> Non
     assert "\n" not in str(caught.value)
 
 
+OWN: dict[str, Any] = {"dataset": "csv", "schema-file": "s.toml", "robust": "federated", "machines": 4}
+
+
+def test_auto_with_rows_of_their_own() -> None:
+    config = RunConfig.parse(OWN)
+    assert config.own_data
+    assert (config.model, config.evaluation_at) == ("mlp", "machines")
+    assert config.selection == "auto"  # until the machines have said whether they know an attribute
+    assert RunConfig.parse({**OWN, "dataset": "image-folder"}).model == "lenet"
+    made = RunConfig.parse({})
+    assert (made.model, made.evaluation_at, made.selection) == ("lenet", "server", "val-worst-group")
+    assert not made.own_data
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"robust": "central"}, "robust is central, .* the server holds no data; set robust to federated"),
+        ({"evaluation-at": "server"}, "evaluation-at is server, .* set evaluation-at to machines, or leave it out"),
+        ({"partition": "label-dirichlet"}, "partition is label-dirichlet, .* leave partition out"),
+        ({"label-noise": 0.1}, "label-noise is 0.1, .* leave label-noise out"),
+        ({"spurious-strength": 0.5}, "spurious-strength is 0.5, .* leave spurious-strength out"),
+        ({"model": "lenet"}, "model is lenet, which needs images, .* set model to mlp or logistic"),
+        ({"schema-file": ""}, "dataset is csv, but schema-file is empty; name the TOML file"),
+        (
+            {"dataset": "heart4", "schema-file": "", "machines": 5},
+            "machines is 5, but heart4 has four .* machines to 4",
+        ),
+        ({"dataset": "heart4"}, "heart4 knows its own: leave them out"),
+        ({"dataset": "digits"}, "schema-file is 's.toml', but dataset is digits; set dataset to csv"),
+    ],
+)
+def test_what_does_not_go_with_own_data_is_one_line(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunConfig.parse({**OWN, **changes})
+    assert "\n" not in str(caught.value)
+
+
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
@@ -276,15 +315,19 @@ def test_a_config_cannot_change_and_replace_validates() -> None:
 
 
 def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
-    assert {"engine", "workers", "device", "out", "data-dir", "download"} == NOT_IN_ID
+    assert {"engine", "workers", "device", "out", "data-dir", "download"} <= NOT_IN_ID
     assert tuple(OTHER) == RunConfig.keys()
     # fedprox, because no other aggregator takes a proximal-mu.
     base: dict[str, Any] = {"aggregator": "fedprox"}
     first = RunConfig.parse(base)
+    own_first = RunConfig.parse({**base, **OWN})
     # auto depends on the dataset, so the other dataset is compared at equal strength and difficulty.
     fixed = {"spurious-strength": 0.9, "difficulty": "large"}
     changed = {}
     for key, value in OTHER.items():
+        if key in ("schema-file", "host-files"):
+            assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
+            continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]

@@ -43,7 +43,8 @@ OTHER: dict[str, Any] = {
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
-    "min-machines": 0.5, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0, "on-restart": "resume",
+    "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -62,7 +63,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert set(choices.METHODS) == set(METHODS)
     assert set(choices.AGGREGATORS) == set(AGGREGATORS)
     assert set(choices.DIFFICULTIES) == {"auto", *BOXES}
-    assert set(allowed("model")) == set(MODELS)
+    assert set(allowed("model")) == {"auto", *MODELS}
     assert set(allowed("corner")) == set(CORNERS)
 
 

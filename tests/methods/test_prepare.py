@@ -62,7 +62,9 @@ def test_standardisation_over_machines_is_that_of_all_rows_together(tmp_path: Pa
 def test_the_order_of_the_hosts_does_not_matter(tmp_path: Path) -> None:
     write_hosts(tmp_path)
     told = [
-        encoding_in(exchanged(own_config(tmp_path, method="erm", host_files=f"hosts/{a}.csv,hosts/{b}.csv,hosts/{c}.csv")))
+        encoding_in(
+            exchanged(own_config(tmp_path, method="erm", host_files=f"hosts/{a}.csv,hosts/{b}.csv,hosts/{c}.csv"))
+        )
         for a, b, c in ("abc", "cab")
     ]
     assert [told[0][name].tobytes() for name in told[0]] == [told[1][name].tobytes() for name in told[0]]
@@ -81,7 +83,9 @@ def test_sums_over_few_rows_stay_at_home(tmp_path: Path) -> None:
         lines[place] = ";".join(cells)
     path.write_text("\n".join(lines) + "\n")
     config = own_config(folder, min_count=5)
-    replies = [describe(Node(n, 3, config, NO_DATA, {}, host=host), Payload()) for n, host in enumerate(hosts_of(config))]
+    replies = [
+        describe(Node(n, 3, config, NO_DATA, {}, host=host), Payload()) for n, host in enumerate(hosts_of(config))
+    ]
     assert replies[1].arrays["present"][1] == 0
     assert not replies[1].arrays["total"][1].any()
     assert all(replies[number].arrays["total"].any(axis=1).all() for number in (0, 2))

@@ -18,6 +18,7 @@ from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
 from fedjtt.data.sources import SOURCES
 from fedjtt.errors import ConfigError, RunError
+from fedjtt.hosts import encoding_of, hosts_of
 from fedjtt.provide import machines_of, splits_of
 from fedjtt.tracking import RunFolder
 
@@ -107,9 +108,14 @@ def data_command(config: RunConfig | None, sheet: Path | None, console: Console)
     """List the datasets, or show the groups of one."""
     if config is None:
         table = Table("name", "what it is", "files needed")
+        for name, summary in OWN.items():
+            table.add_row(name, summary, "yes: data-dir")
         for source in SOURCES.values():
             table.add_row(source.name, source.summary, "yes: data-dir" if source.needs_files else "no")
         console.print(table)
+        return
+    if config.own_data:
+        console.print(_host_table(config))
         return
     splits = splits_of(config)
     parts = [part.train.rows for part in machines_of(config)]
@@ -125,6 +131,27 @@ def data_command(config: RunConfig | None, sheet: Path | None, console: Console)
 
         sample_sheet(splits, sheet)
         console.print(f"sample sheet: {sheet}", highlight=False, soft_wrap=True)
+
+
+OWN = {
+    "csv": "every machine's own CSV file, which schema-file explains; see docs/own-data.md",
+    "heart4": "heart disease in four hospitals, four machines; needs their four files",
+    "image-folder": "every machine's own images, listed in a CSV file; see docs/own-data.md",
+}
+
+
+def _host_table(config: RunConfig) -> Table:
+    """Return the hosts' rows and their labels; this process has all files."""
+    table = Table("host", "train", "validation", "test", "train rows by label", title=config.dataset)
+    hosts = hosts_of(config)
+    encoding = encoding_of(hosts, config.min_count)
+    for number, host in enumerate(hosts):
+        splits = host.encoded(encoding)
+        parts = (splits.train, splits.validation, splits.test)
+        labels = splits.train.label.bincount(minlength=len(splits.label_names)).tolist()
+        shown = ", ".join(f"{name} {count}" for name, count in zip(splits.label_names, labels, strict=True))
+        table.add_row(str(number), *(str(len(part)) for part in parts), shown)
+    return table
 
 
 def _group_table(splits: Splits, config: RunConfig) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
-from fedjtt.auto import AUTO_SERVER_RATE
+from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")

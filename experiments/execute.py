@@ -9,7 +9,7 @@ from fedjtt.api import simulate
 from fedjtt.cache import StageCache
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
-from fedjtt.provide import check_device, machines_of
+from fedjtt.provide import check_data, check_device
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -35,7 +35,7 @@ def execute(config: RunConfig, folder: RunFolder, observer: Observer | None = No
         return folder.result()
     check_device(config.device)
     torch.set_num_threads(config.threads)  # before any work: a pool of more threads would not survive workers' forks
-    machines_of(config)
+    check_data(config)
     if config.engine == "flower":
         from experiments.flower_engine import run_on_flower
 

@@ -26,7 +26,7 @@ from experiments import flower_keeper
 from experiments.flower_process import CONNECTION, free_port, kept, last_line, script, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError, UserError
-from fedjtt.provide import DATA_VARIABLE
+from fedjtt.hosts import DATA_VARIABLE, data_folder
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -49,7 +49,8 @@ def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | Non
     folder.begin()
     try:
         with _superlink(config) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=absolute(config.data_dir))
+            data_dir = str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_dir)
             app = write_app(home / "app", run_config)
             options = ["--federation-config", federation_settings(run_config)]
             watch(home, app, run_config, folder, observer, options)

@@ -14,14 +14,26 @@ from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
+from fedjtt.hosts import hosts_of
 from fedjtt.methods.base import Array
 from fedjtt.models import ModelBuilder, build_model
-from fedjtt.provide import check_device, fast_layout, machines_of, provide_parts, server_data, splits_of, spread
+from fedjtt.provide import (
+    Provider,
+    check_device,
+    fast_layout,
+    machines_of,
+    provide_parts,
+    server_data,
+    splits_of,
+    spread,
+)
 from fedjtt.seeding import torch_generator
 from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.workers import WorkerPool
+from strategies.acceptance import Owner, nobody
 from strategies.staged import Observer
 
 Columns = Sequence[Any] | torch.utils.data.Dataset[Any]
@@ -51,20 +63,31 @@ def simulate(
     torch.set_num_threads(config.threads)
     # Flower's strategies log every round; here the observer reports, and warnings still come through.
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    data = splits_of(config) if splits is None else splits
-    parts = machines_of(config) if splits is None else spread(data, config, train_rows)
-    app = make_client_app(provide_parts(parts), cache, model_builder)
-    own = provide_parts([server_data(data)])
-
-    def owner(partition_id: int) -> Array:
-        return parts[partition_id].train.id.numpy()
-
+    provide, own, owner = _providers(config, splits, train_rows)
+    app = make_client_app(provide, cache, model_builder)
     if config.workers == 1:
         grid = InProcessGrid(app, config, config.machines, None, _told_of_replies(observer))
         return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
         grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
         return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
+
+
+def _providers(
+    config: RunConfig, splits: Splits | None, train_rows: list[Tensor] | None
+) -> tuple[Provider, Provider, Owner]:
+    """Return who gives the machines and the server their data, and whose ids are whose."""
+    if splits is None and config.own_data:
+        return provide_parts(hosts_of(config)), provide_parts([NoRows()]), nobody
+    if config.own_data:
+        raise ConfigError(f"dataset is {config.dataset}, but data is given as well; leave one of the two out")
+    parts = machines_of(config) if splits is None else spread(splits, config, train_rows)
+    held = server_data(splits_of(config) if splits is None else splits)
+
+    def owner(partition_id: int) -> Array:
+        return parts[partition_id].train.id.numpy()
+
+    return provide_parts(parts), provide_parts([held]), owner
 
 
 def _told_of_replies(observer: Observer | None) -> ReplyObserver | None:

@@ -1,6 +1,9 @@
 """The names that a run configuration may choose from."""
 
-DATASETS = ("digits", "spuco-mnist")
+OWN_DATA = ("csv", "heart4", "image-folder")
+"""Datasets of which every machine has rows of its own."""
+
+DATASETS = ("digits", "spuco-mnist", *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = ("erm", "jtt", "group-balanced")

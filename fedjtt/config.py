@@ -10,16 +10,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedjtt.auto import resolved
-from fedjtt.choices import AGGREGATORS, DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, PARTITIONS
+from fedjtt.automatic import automatic
+from fedjtt.choices import AGGREGATORS, DATASETS, DIFFICULTIES, IDENTIFY_AGGREGATORS, METHODS, OWN_DATA, PARTITIONS
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.rules import bad_value, contradiction
 
 Auto = Literal["auto"]
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
-NOT_IN_ID = frozenset(
-    {"engine", "workers", "device", "out", "data-dir", "download", "on-restart", "round-timeout", "connect-timeout"}
-)
+PLACES = ("engine", "workers", "device", "out", "data-dir", "download")
+NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"})
 
 
 def kebab(name: str) -> str:
@@ -38,8 +37,21 @@ class RunConfig(BaseModel):
         extra="forbid", frozen=True, alias_generator=kebab, populate_by_name=True, allow_inf_nan=False
     )
 
-    dataset: str = _choice("digits", DATASETS, "dataset to train on")
+    dataset: str = _choice(
+        "digits", DATASETS, "dataset to train on; csv, heart4 and image-folder: every machine has rows of its own"
+    )
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
+    schema_file: str = Field(
+        "", description="TOML file that says what the columns of csv or image-folder mean, from data-dir on"
+    )
+    host_files: str = Field(
+        "",
+        description="a folder with a CSV file for every machine, or the files with commas between them, from data-dir "
+        "on; a node can name its own as data-file in its node config",
+    )
+    min_count: int = Field(
+        5, ge=1, description="rows that a sum must be over to leave a machine, where machines have rows of their own"
+    )
     download: bool = Field(False, description="let torchvision download missing files into data-dir")
     difficulty: str = _choice(
         "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
@@ -79,9 +91,7 @@ class RunConfig(BaseModel):
         0.0, ge=0, le=1, description="share of the identification's steps over which its learning rate climbs"
     )
     identify_weight_decay: float = Field(0.01, ge=0, description="weight decay of the identification stage")
-    identify_clip_norm: float = Field(
-        0.0, ge=0, description="longest gradient of an identification step; 0: as long as it is"
-    )
+    identify_clip_norm: float = Field(0.0, ge=0, description="longest gradient in identification; 0: as long as it is")
     identify_schedule: str = _choice(
         "same-epochs",
         ("same-epochs", "scaled", "same-updates"),
@@ -118,7 +128,7 @@ class RunConfig(BaseModel):
     identify_server_learning_rate: float | Auto = Field(
         "auto", description="of fedavgm, fedadagrad, fedadam, fedyogi in identification; auto: Flower's default"
     )
-    peers: int = Field(3, ge=1, description="machines whose models judge a machine's data too, under identify = peers")
+    peers: int = Field(3, ge=1, description="machines whose models judge a machine's data, under identify = peers")
     peer_vote: str = _choice(
         "majority",
         ("majority", "mean-loss"),
@@ -196,11 +206,19 @@ class RunConfig(BaseModel):
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
     )
 
-    model: str = _choice("lenet", ("lenet", "mlp", "logistic"), "network")
-    selection: str = _choice(
-        "val-worst-group", ("last", "val-worst-group", "val-worst-class", "val-average"), "round whose model is kept"
+    model: str = _choice(
+        "auto", ("auto", "lenet", "mlp", "logistic"), "network; auto: lenet for images, mlp for columns"
     )
-    evaluation_at: str = _choice("server", ("server", "machines"), "who holds validation and test data")
+    selection: str = _choice(
+        "auto",
+        ("auto", "last", "val-worst-group", "val-worst-class", "val-average"),
+        "round whose model is kept; auto: val-worst-group, where nobody knows the attribute val-worst-class",
+    )
+    evaluation_at: str = _choice(
+        "auto",
+        ("auto", "server", "machines"),
+        "who holds validation and test data; auto: the server, but machines with rows of their own",
+    )
     seed: int = Field(0, ge=0, description="seed of data, partition, weights and every random choice")
     threads: int = Field(1, ge=1, description="torch threads of a process; another number gives other bits")
     engine: str = _choice(
@@ -250,8 +268,9 @@ class RunConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0])
-            raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({_describe(key)})") from None
-        return config.model_copy(update=resolved(config))
+            meant = cls.model_fields[key.replace("-", "_")].description
+            raise ConfigError(f"{key} is {first['input']!r}: {first['msg'].lower()} ({meant})") from None
+        return config.model_copy(update=automatic(config))
 
     def flat(self) -> dict[str, str | int | float | bool]:
         """Return every key with its value: plain types only, as Flower's run config and TOML want them."""
@@ -262,19 +281,18 @@ class RunConfig(BaseModel):
         return RunConfig.parse({**self.flat(), **{kebab(name): value for name, value in changes.items()}})
 
     @property
+    def own_data(self) -> bool:
+        """Whether every machine has rows of its own, and the server none."""
+        return self.dataset in OWN_DATA
+
+    @property
     def run_id(self) -> str:
         """16 hex digits over every key that can change the result."""
         return digest_of({key: value for key, value in self.flat().items() if key not in NOT_IN_ID})[:16]
 
     def subset(self, keys: tuple[str, ...]) -> dict[str, Any]:
         """Return the chosen keys with their values, for the key of a cached stage."""
-        values = self.flat()
-        return {key: values[key] for key in keys}
-
-
-def _describe(key: str) -> str:
-    field = RunConfig.model_fields.get(key.replace("-", "_"))
-    return field.description or "" if field else "see docs/configuration.md"
+        return {key: value for key, value in self.flat().items() if key in keys}
 
 
 def digest_of(value: Any) -> str:

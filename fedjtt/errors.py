@@ -33,7 +33,17 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A dataset is missing, damaged, or not of the shape that was announced."""
+    """A dataset is missing, damaged, or not of the shape that was announced.
+
+    Attributes
+    ----------
+    where : str
+        What may be told to another host: the file without its folder, row and column. The text may quote cells.
+    """
+
+    def __init__(self, text: str, where: str = "") -> None:
+        super().__init__(text)
+        self.where = where
 
 
 class RunError(FedJTTError):

@@ -1,7 +1,7 @@
 """From a config to what the machines and the server see of the data; nothing is copied on the way."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,14 +11,15 @@ from torch import Tensor
 
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.host import Host, NoRows
 from fedjtt.data.options import DataOptions
 from fedjtt.data.partition import partition, split_evenly
 from fedjtt.data.sources import load
 from fedjtt.errors import ConfigError
-from fedjtt.methods.base import Array, NodeData, Part
+from fedjtt.hosts import DATA_VARIABLE, check_size, host_of, hosts_of
+from fedjtt.methods.base import Array, NodeData, Part, whole
 
-DATA_VARIABLE = "FEDJTT_DATA"
-Provider = Callable[[RunConfig, int, int], NodeData]
+Provider = Callable[[RunConfig, int, int], NodeData | Host | NoRows]
 
 
 def data_options(config: RunConfig) -> DataOptions:
@@ -57,12 +58,14 @@ def fast_layout(dataset: GroupedDataset) -> GroupedDataset:
 
 def splits_of(config: RunConfig) -> Splits:
     """Load a config's dataset; a process keeps the last one."""
+    if config.own_data:
+        raise ConfigError(f"the rows of dataset {config.dataset} lie with its machines; there is no whole to look at")
     return _load(data_options(config))
 
 
 def server_data(splits: Splits) -> NodeData:
     """Return what a server that holds all the data sees: everything."""
-    return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
+    return whole(splits)
 
 
 def spread(splits: Splits, config: RunConfig, train_rows: list[Tensor] | None = None) -> list[NodeData]:
@@ -83,14 +86,14 @@ def spread(splits: Splits, config: RunConfig, train_rows: list[Tensor] | None = 
     ]
 
 
-def provide_parts(parts: list[NodeData]) -> Provider:
+def provide_parts(parts: Sequence[NodeData | Host | NoRows]) -> Provider:
     """Return a provider of parts that this process holds."""
     return lambda config, partition_id, num_partitions: parts[partition_id]  # noqa: ARG005 (the provider's signature)
 
 
-def provide_server_data(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData:  # noqa: ARG001
+def provide_server_data(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData | NoRows:  # noqa: ARG001
     """Return what the server holds where the config alone says what that is."""
-    return server_data(splits_of(config))
+    return NoRows() if config.own_data else server_data(splits_of(config))
 
 
 def check_device(device: str) -> None:
@@ -105,16 +108,22 @@ def machines_of(config: RunConfig) -> list[NodeData]:
     return spread(splits_of(config), config)
 
 
-def provide_from_config(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData:
+def check_data(config: RunConfig) -> None:
+    """Load what the config names, so that whatever is wrong with it is said before anything is computed."""
+    if config.own_data:
+        hosts_of(config)
+    else:
+        machines_of(config)
+
+
+def provide_from_config(config: RunConfig, partition_id: int, num_partitions: int) -> NodeData | Host:
     """Return a machine's data where the config alone says what it is: every machine can cut its own part."""
-    if num_partitions != config.machines:
-        raise ConfigError(
-            f"machines is {config.machines} but the federation has {num_partitions} nodes; make them equal "
-            f"(--federation-config num-supernodes={config.machines}, or --run-config machines={num_partitions})"
-        )
-    return machines_of(config)[partition_id]
+    check_size(config, num_partitions)
+    return host_of(config, partition_id) if config.own_data else machines_of(config)[partition_id]
 
 
 def owner_from_config(config: RunConfig) -> Callable[[int], Array | None]:
     """Return what tells the server which train examples are a machine's, where the config alone says it."""
+    if config.own_data:
+        return lambda partition_id: None  # noqa: ARG005 (the server does not know what the machines have)
     return lambda partition_id: machines_of(config)[partition_id].train.id.numpy()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fedjtt.auto import AUTO_SERVER_RATE
+from fedjtt.automatic import AUTO_SERVER_RATE
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -37,8 +37,49 @@ def bad_value(config: "RunConfig") -> str | None:
     return None
 
 
+# Keys that say how a dataset is made or spread, with the value that says nothing.
+OF_MADE_DATA = {
+    "partition": "iid", "difficulty": "auto", "spurious-strength": "auto", "label-noise": 0.0, "core-noise": 0.0,
+    "corner": "top-right", "download": False,
+}  # fmt: skip
+
+
+def own_data_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with machines that have rows of their own, or with those that have not, or None."""
+    values = config.flat()
+    if not config.own_data:
+        given = [key for key in ("schema-file", "host-files") if values[key]]
+        return (
+            f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
+            if given
+            else None
+        )
+    about = f"but with dataset {config.dataset}"
+    for key, nothing in OF_MADE_DATA.items():
+        if values[key] != nothing:
+            return f"{key} is {values[key]}, {about} every machine has rows of its own; leave {key} out"
+    if config.robust == "central":
+        return f"robust is central, {about} the server holds no data; set robust to federated"
+    if config.evaluation_at == "server":
+        return (
+            f"evaluation-at is server, {about} the server holds no data; set evaluation-at to machines, or leave it out"
+        )
+    if config.dataset == "heart4":
+        if config.schema_file or config.host_files:
+            return "schema-file and host-files are for dataset csv; heart4 knows its own: leave them out"
+        if config.machines != 4:
+            return f"machines is {config.machines}, but heart4 has four hospitals; set machines to 4"
+    elif not config.schema_file:
+        return f"dataset is {config.dataset}, but schema-file is empty; name the TOML file that says what columns mean"
+    if config.model == "lenet" and config.dataset != "image-folder":
+        return f"model is lenet, which needs images, {about} there are columns; set model to mlp or logistic"
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
+    if (text := own_data_contradiction(config)) is not None:
+        return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"
     if config.identify_stop == "val-groups" and config.identify != "federated":

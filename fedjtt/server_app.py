@@ -74,11 +74,13 @@ def run_method(
     checkpoints : Checkpoints or None
         Where the run's state is written after every round, and gone on from where it holds one.
     """
-    started = time.monotonic()
+    started, run_id = time.monotonic(), config.run_id
     torch.set_num_threads(config.threads)
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
-    strategy = StagedStrategy(config, server_node, observer, cache, owner, checkpoints)
+    # Nobody knows whether the hosts' files are what they were when a stage was kept.
+    strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)
+    config = strategy.config
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
     figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
     for split, values in figures.items():
@@ -86,7 +88,7 @@ def run_method(
             strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
     result = {
         "config": config.flat(),
-        "run-id": config.run_id,
+        "run-id": run_id,
         "digest": digest(torch.from_numpy(trained.weights)),
         **figures,
         "identification": trained.identification,

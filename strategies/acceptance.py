@@ -135,6 +135,21 @@ def _negative(action: str, reply: Payload) -> str:
     return next((f"{name} is negative" for name, value in least.items() if value < 0), "")
 
 
+def _of_moments(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+    count, present = reply.integer("examples"), reply.arrays["present"]
+    for name, array in reply.arrays.items():
+        sums = name in ("total", "squares")
+        if array.dtype != (np.float64 if sums else np.uint8 if name == "schema" else np.int64):
+            return f"its {name} is {array.dtype}"
+        if sums and array.shape != (len(present), 3):
+            return f"its {name} is {list(array.shape)} for {len(present)} columns"
+        if name.startswith("category-") and (array.min(initial=0) < 0 or array.sum() != count):
+            return f"its {name} does not add up to its {count} examples"
+    if count < 0 or present.ndim != 1 or ((present < 0) | (present > count)).any():
+        return f"it counts numbers that its {count} examples do not have"
+    return ""
+
+
 def _of_census(accept: Acceptance, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
     labels, groups = reply.integers("label-counts"), reply.integers("group-counts")
     if reply.integer("examples") != sum(labels):
@@ -271,6 +286,7 @@ def _within(parts: list[int], wholes: list[int]) -> bool:
 
 Rule = Callable[[Acceptance, int, Payload, Payload], str]
 RULES: Mapping[str, Rule] = {
+    "describe": _of_moments,
     "census": _of_census,
     "learn": _of_update,
     "fit": _of_fit,

@@ -30,6 +30,9 @@ from strategies.register import Absence, Register, Traffic
 Requests = Payload | Mapping[int, Payload]
 """One request for all machines, or one for each by its partition id."""
 
+FIRST = ("describe", "prepare", "census")
+"""Actions that come before the server knows all machines."""
+
 DRAWN = ("fit", "learn")
 """Actions that a share of the machines is drawn for."""
 
@@ -60,8 +63,8 @@ class Conversation:
     ----------
     machines_grid : Grid or None
         The machines.
-    kept : (str, requests) or None
-        What a machine that has forgotten is asked again.
+    kept : dict
+        By action, what a machine that has forgotten is asked again, one after another.
     traffic : dict
         Bytes between server and machines by stage; the server's own node costs none.
     register : Register
@@ -71,8 +74,9 @@ class Conversation:
     def __init__(self, config: RunConfig, server_grid: Grid, note: Callable[[str], None], owner: Owner) -> None:
         self.config, self.server_grid, self.note = config, server_grid, note
         self.machines_grid: Grid | None = None
-        self.kept: tuple[str, Requests] | None = None
-        self.traffic = {"identify": Traffic(), "robust": Traffic(), "evaluate": Traffic()}
+        self.kept: dict[str, Requests] = {}
+        stages = (*(["prepare"] if config.own_data else []), "identify", "robust", "evaluate")
+        self.traffic = {stage: Traffic() for stage in stages}
         self.register = Register()
         self._acceptance = Acceptance.of_run(config, owner)
         self._failed_rounds = 0
@@ -104,12 +108,17 @@ class Conversation:
                 check_quorum(len(good), tried.asked, self.config.min_machines, where, problems)
             self.note(f"{where}: only {len(good)} of {tried.asked} machines counted; the others were asked again")
 
+    def keep(self, action: str, request: Requests) -> None:
+        """Remember what a machine that has forgotten is asked again, in the order in which a run asks it."""
+        order = list(CATEGORIES)
+        self.kept = dict(sorted({**self.kept, action: request}.items(), key=lambda item: order.index(item[0])))
+
     def broadcast(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> list[Message]:
         """Return a round's messages to the machines that take part: all, or a share drawn by seed."""
         action = str(config[ACTION])
         nodes = self._nodes(grid)
         if action in DRAWN and grid is self.machines_grid:
-            nodes = self._drawn(nodes, server_round)
+            nodes = self._drawn([node for node in nodes if self._can_train(node)], server_round)
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         kind = f"{CATEGORIES[action]}.{action}"
         return [Message(content, node, kind, group_id=str(server_round)) for node in nodes]
@@ -119,15 +128,15 @@ class Conversation:
     ) -> _Tried:
         """Make an exchange with all but those who are done, and judge what the good replies say."""
         problems: list[Problem] = []
-        if place == "machines" and self.register.node_of and action != "census":
+        if place == "machines" and self.register.node_of and action not in FIRST:
             problems += self._greet()
         messages = list(self._messages(place, action, request, server_round))
         asked = self._meant(place, action, request, messages)
         messages = [m for m in messages if self.register.machine_of(m.metadata.dst_node_id) not in done]
         replies = self._exchange(place, action, messages, server_round)
         forgetful = {reply.metadata.src_node_id for reply in replies if _has_forgotten(reply)}
-        if forgetful and self.kept is not None:
-            self._remind(forgetful)
+        if forgetful and self.kept:
+            self._remind(place, forgetful)
             anew = self._messages(place, action, request, server_round)  # Flower knows a message by its content
             again = [message for message in anew if message.metadata.dst_node_id in forgetful]
             replies = [reply for reply in replies if reply.metadata.src_node_id not in forgetful]
@@ -192,6 +201,7 @@ class Conversation:
         strange = [node for node in nodes if node not in known]
         if not strange:
             return []
+        self._remind("machines", set(strange), ["prepare"])
         messages = [m for m in self._messages("machines", "census", Payload(), 0) if m.metadata.dst_node_id in strange]
         found = sort_out(self._exchange("machines", "census", messages, 0), "a machine that joined")
         return self._judged("machines", "census", Payload(), found.good, set(nodes))[1]
@@ -217,14 +227,15 @@ class Conversation:
             self.traffic[stage].received += cost.received
         return replies
 
-    def _remind(self, nodes: Set[int]) -> None:
+    def _remind(self, place: Place, nodes: Set[int], actions: Iterable[str] | None = None) -> None:
         """Ask machines that restarted what they knew before; what they then find is what they had found."""
-        if self.kept is None:
-            return
-        action, request = self.kept
-        asked = [m for m in self._messages("machines", action, request, 0) if m.metadata.dst_node_id in nodes]
-        if asked:  # a machine that did not answer then has nothing to be reminded of
-            self._exchange("machines", action, asked, 0)
+        for action in actions or tuple(self.kept):
+            if action not in self.kept or (place == "server" and action != "prepare"):
+                continue
+            messages = self._messages(place, action, self.kept[action], 0)
+            asked = [message for message in messages if message.metadata.dst_node_id in nodes]
+            if asked:  # a machine that did not answer then has nothing to be reminded of
+                self._exchange(place, action, asked, 0)
 
     def _grid(self, place: Place) -> Grid:
         if place == "server":
@@ -245,18 +256,24 @@ class Conversation:
 
     def _compare_sizes(self, grid: Grid, node: int) -> None:
         """Ask a machine for its counts: it refuses if the federation's size, which it knows, is not ``machines``."""
-        content = RecordDict(dict(zip((ARRAYS, CONFIG), _records("census", Payload()), strict=True)))
-        message = Message(content, node, f"{CATEGORIES['census']}.census")
+        action = "describe" if self.config.own_data else "census"
+        content = RecordDict(dict(zip((ARRAYS, CONFIG), _records(action, Payload()), strict=True)))
+        message = Message(content, node, f"{CATEGORIES[action]}.{action}")
         found = sort_out(grid.send_and_receive([message], timeout=self.config.round_timeout or None), "connecting")
         if found.failure is not None:
             raise found.failure
+
+    def _can_train(self, node: int) -> bool:
+        """Return whether a machine has an example to train on; a host may have test rows only."""
+        machine = self.register.machine_of(node)
+        return machine is None or self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""
         share = max(1, round(float(self.config.fraction_train) * max(len(nodes), self.config.machines)))
         if share >= len(nodes):
             return nodes
-        partitions = sorted(self.register.node_of)
+        partitions = sorted(machine for machine, node in self.register.node_of.items() if self._can_train(node))
         drawn = numpy_generator(self.config.seed, "sample-machines", server_round).permutation(partitions)[:share]
         return [self.register.node_of[int(partition_id)] for partition_id in sorted(drawn)]
 

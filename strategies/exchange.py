@@ -63,7 +63,8 @@ class Sorted:
 
 def stage_of(action: str) -> str:
     """Return the stage that an action's bytes are booked under."""
-    return {"fit": "robust", "initial": "robust", "assess": "evaluate"}.get(action, "identify")
+    stages = {"describe": "prepare", "prepare": "prepare", "fit": "robust", "initial": "robust", "assess": "evaluate"}
+    return stages.get(action, "identify")
 
 
 def wait_for_nodes(

@@ -13,6 +13,7 @@ from fedjtt.cache import StageCache, pack_json, unpack_json
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
+from fedjtt.methods.prepare import prepare_machines
 from fedjtt.methods.registry import METHODS
 from fedjtt.records import from_records, to_array_record
 from strategies.acceptance import Owner, nobody
@@ -20,6 +21,9 @@ from strategies.aggregators import identify_aggregator, robust_aggregator
 from strategies.conversation import Conversation, Requests, pack_requests, unpack_requests
 from strategies.exchange import accept
 from strategies.register import Traffic
+
+KEPT = "kept/"
+"""How states of a checkpoint are called that hold what a machine is told again."""
 
 
 class Observer(Protocol):
@@ -76,7 +80,7 @@ class StagedStrategy(Strategy):
         self._aggregators = {"robust": robust_aggregator(config)}
         self._current: Array | None = None
         self._checkpoints = checkpoints
-        self._kept: object = None
+        self._kept: dict[str, Requests] = {}
         self._told: list[tuple[str, int, int, dict[str, Any]]] = []
         self._saved: dict[str, dict[str, Array]] = {}
         if checkpoints is not None:
@@ -158,7 +162,17 @@ class StagedStrategy(Strategy):
     def run(self, grid: Grid) -> Trained:
         """Run the method's stages with the machines behind `grid` and return the selected model."""
         self.talk.machines_grid = grid
+        if self.config.own_data:
+            self._prepare()
         return METHODS[self.config.method].coordinate(self)
+
+    def _prepare(self) -> None:
+        """Let machines with rows of their own agree on an encoding, before any method asks them anything."""
+        known = prepare_machines(self) > 0
+        if not known:
+            self.note("no attribute is known: there are no groups, and no worst group; see the worst class")
+        if self.config.selection == "auto":
+            self.config = self.config.replace(selection="val-worst-group" if known else "val-worst-class")
 
     def ask(self, place: Place, action: str, request: Requests, server_round: int = 0) -> list[Payload]:
         """Send a request to a place's machines and return the good replies, ordered by partition id."""
@@ -166,7 +180,7 @@ class StagedStrategy(Strategy):
 
     def keep(self, action: str, request: Requests) -> None:
         """Remember what a machine that has forgotten is asked again."""
-        self.talk.kept = action, request
+        self.talk.keep(action, request)
 
     def combine(
         self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]], stage: str = "robust"
@@ -203,9 +217,10 @@ class StagedStrategy(Strategy):
         for stage, aggregator in self._aggregators.items():
             if arrays := aggregator.state():
                 changed[f"aggregator/{stage}"] = arrays
-        if self.talk.kept is not None and self.talk.kept is not self._kept:
-            self._kept = self.talk.kept
-            changed["kept"] = pack_requests(*self.talk.kept)
+        for action, request in self.talk.kept.items():
+            if self._kept.get(action) is not request:
+                self._kept[action] = request
+                changed[f"{KEPT}{action}"] = pack_requests(action, request)
         self._checkpoints.save(changed)
 
     def saved(self, name: str) -> Mapping[str, Array] | None:
@@ -229,8 +244,10 @@ class StagedStrategy(Strategy):
                 self.progress(*line)
         if (state := self._saved.get("aggregator/robust")) is not None:
             self._aggregators["robust"].resume(state)
-        if (kept := self._saved.get("kept")) is not None:
-            self.talk.kept = self._kept = unpack_requests(kept)
+        for kept in [state for key, state in self._saved.items() if key.startswith(KEPT)]:
+            action, request = unpack_requests(kept)
+            self.talk.keep(action, request)
+            self._kept[action] = request
         for text in damaged:
             self.note(text)
 

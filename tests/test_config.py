@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from fedjtt import auto
-from fedjtt import choices as schema
+from fedjtt import automatic, choices
 from fedjtt.config import NOT_IN_ID, RunConfig, digest_of, kebab
 from fedjtt.data.partition import PARTITIONS
 from fedjtt.data.sources import SOURCES
@@ -25,7 +24,8 @@ def another(key: str, *values: Any) -> Any:
 
 # Another valid value for every key, so that a key that is forgotten here fails below.
 OTHER: dict[str, Any] = {
-    "dataset": "spuco-mnist", "data-dir": "elsewhere", "download": True, "difficulty": "small", "corner": "top-left",
+    "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
+    "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
     "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
     "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
@@ -43,9 +43,8 @@ OTHER: dict[str, Any] = {
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
-    "min-machines": 0.5, "max-failed-rounds": 2, "round-timeout": 30.0, "connect-timeout": 30.0,
-    "on-restart": "resume", "max-update-norm": 5.0,
-    "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0, "on-restart": "resume",
+    "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -59,18 +58,18 @@ def allowed(name: str) -> list[Any]:
 
 
 def test_the_names_are_those_of_the_registries() -> None:
-    assert set(schema.DATASETS) == set(SOURCES)
-    assert set(schema.PARTITIONS) == set(PARTITIONS)
-    assert set(schema.METHODS) == set(METHODS)
-    assert set(schema.AGGREGATORS) == set(AGGREGATORS)
-    assert set(schema.DIFFICULTIES) == {"auto", *BOXES}
-    assert set(allowed("model")) == set(MODELS)
+    assert set(choices.DATASETS) == {*SOURCES, *choices.OWN_DATA}
+    assert set(choices.PARTITIONS) == set(PARTITIONS)
+    assert set(choices.METHODS) == set(METHODS)
+    assert set(choices.AGGREGATORS) == set(AGGREGATORS)
+    assert set(choices.DIFFICULTIES) == {"auto", *BOXES}
+    assert set(allowed("model")) == {"auto", *MODELS}
     assert set(allowed("corner")) == set(CORNERS)
 
 
 def test_auto_is_what_the_source_names() -> None:
-    assert {name: source.default_strength for name, source in SOURCES.items()} == auto.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in SOURCES.items()} == auto.AUTO_DIFFICULTY
+    assert {name: source.default_strength for name, source in SOURCES.items()} == automatic.AUTO_STRENGTH
+    assert {name: source.default_difficulty for name, source in SOURCES.items()} == automatic.AUTO_DIFFICULTY
 
 
 @pytest.mark.parametrize(
@@ -85,14 +84,14 @@ def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: 
 
 @pytest.mark.parametrize(("robust", "rounds"), [("central", 10), ("federated", 50)])
 def test_auto_rounds_are_more_where_machines_average(robust: str, rounds: int) -> None:
-    assert auto.AUTO_ROUNDS[robust] == rounds
+    assert automatic.AUTO_ROUNDS[robust] == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "auto"}).robust_rounds == rounds
     assert RunConfig.parse({"robust": robust, "robust-rounds": "3"}).robust_rounds == 3
 
 
 @pytest.mark.parametrize(("machines", "share"), [(1, 1.0), (10, 1.0), (20, 0.5), (100, 0.1)])
 def test_auto_takes_ten_machines_a_round(machines: int, share: float) -> None:
-    assert auto.AUTO_MACHINES_A_ROUND == 10
+    assert automatic.AUTO_MACHINES_A_ROUND == 10
     config = RunConfig.parse({"machines": machines, "fraction-train": "auto"})
     assert config.fraction_train == pytest.approx(share)
     assert RunConfig.parse({"machines": machines, "fraction-train": ".25"}).fraction_train == 0.25
@@ -204,6 +203,44 @@ def test_a_bad_value_is_one_line_that_names_the_key(key: str, value: Any) -> Non
     assert "\n" not in str(caught.value)
 
 
+OWN: dict[str, Any] = {"dataset": "csv", "schema-file": "s.toml", "robust": "federated", "machines": 4}
+
+
+def test_auto_with_rows_of_their_own() -> None:
+    config = RunConfig.parse(OWN)
+    assert config.own_data
+    assert (config.model, config.evaluation_at) == ("mlp", "machines")
+    assert config.selection == "auto"  # until the machines have said whether they know an attribute
+    assert RunConfig.parse({**OWN, "dataset": "image-folder"}).model == "lenet"
+    made = RunConfig.parse({})
+    assert (made.model, made.evaluation_at, made.selection) == ("lenet", "server", "val-worst-group")
+    assert not made.own_data
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"robust": "central"}, "robust is central, .* the server holds no data; set robust to federated"),
+        ({"evaluation-at": "server"}, "evaluation-at is server, .* set evaluation-at to machines, or leave it out"),
+        ({"partition": "label-dirichlet"}, "partition is label-dirichlet, .* leave partition out"),
+        ({"label-noise": 0.1}, "label-noise is 0.1, .* leave label-noise out"),
+        ({"spurious-strength": 0.5}, "spurious-strength is 0.5, .* leave spurious-strength out"),
+        ({"model": "lenet"}, "model is lenet, which needs images, .* set model to mlp or logistic"),
+        ({"schema-file": ""}, "dataset is csv, but schema-file is empty; name the TOML file"),
+        (
+            {"dataset": "heart4", "schema-file": "", "machines": 5},
+            "machines is 5, but heart4 has four .* machines to 4",
+        ),
+        ({"dataset": "heart4"}, "heart4 knows its own: leave them out"),
+        ({"dataset": "digits"}, "schema-file is 's.toml', but dataset is digits; set dataset to csv"),
+    ],
+)
+def test_what_does_not_go_with_own_data_is_one_line(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunConfig.parse({**OWN, **changes})
+    assert "\n" not in str(caught.value)
+
+
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
@@ -284,16 +321,19 @@ def test_a_config_cannot_change_and_replace_validates() -> None:
 
 
 def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
-    elsewhere = {"engine", "workers", "device", "out", "data-dir", "download"}
-    assert elsewhere | {"on-restart", "round-timeout", "connect-timeout"} == NOT_IN_ID
+    assert {"engine", "workers", "device", "out", "data-dir", "download"} <= NOT_IN_ID
     assert tuple(OTHER) == RunConfig.keys()
     # fedprox, because no other aggregator takes a proximal-mu.
     base: dict[str, Any] = {"aggregator": "fedprox"}
     first = RunConfig.parse(base)
+    own_first = RunConfig.parse({**base, **OWN})
     # auto depends on the dataset, so the other dataset is compared at equal strength and difficulty.
     fixed = {"spurious-strength": 0.9, "difficulty": "large"}
     changed = {}
     for key, value in OTHER.items():
+        if key in ("schema-file", "host-files"):
+            assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
+            continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]

@@ -28,6 +28,7 @@ from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.exchange import accept
 from tests import tiny
+from tests.own_hosts import own_config, write_hosts
 
 REPO = Path(__file__).resolve().parents[1]
 TINY: dict[str, Any] = {**tiny.TINY, "robust": "federated"}
@@ -269,3 +270,10 @@ def test_a_dead_ray_actor_ends_the_run_even_where_few_replies_would_do() -> None
     reply = Message(Error(code=0, reason=reason), reply_to=sent)
     with pytest.raises(EngineError, match="fit round 3: a worker process of Flower's simulation died"):
         accept([reply], 1, 0.1, "fit round 3")
+
+
+@pytest.mark.slow
+def test_own_rows_give_the_same_weights_on_flowers_engine(tmp_path: Path, mark: str) -> None:  # noqa: ARG001
+    config = own_config(write_hosts(tmp_path), method="erm", robust_rounds=1, engine="flower")
+    result = run_on_flower(config, RunFolder(tmp_path / "out", config))
+    assert result["digest"] == fedjtt.simulate(config.replace(engine="in-process")).result["digest"]

@@ -1,11 +1,19 @@
 """What leaves a machine, message by message: under ``robust = federated`` no id, no row, no label."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fedjtt.client_app import make_client_app
+from fedjtt.data.host import NoRows
+from fedjtt.hosts import hosts_of
 from fedjtt.methods.base import Payload
+from fedjtt.provide import provide_parts
+from fedjtt.server_app import run_method
+from fedjtt.simulation import InProcessGrid
+from tests.own_hosts import own_config, write_hosts
 from tests.tiny import asked, parts_of_a_run, tiny_config, tiny_splits
 
 PARAMETERS = 5 * 128 + 129 * 128 + 129 * 2
@@ -97,3 +105,48 @@ def test_what_a_machine_is_sent_holds_no_other_machines_data() -> None:
                 assert array.dtype == np.float32
                 assert array.shape[-1] == PARAMETERS, action
             assert all(len(value) <= 4 for value in request.numbers.values() if isinstance(value, list))
+
+
+# Of own rows: counts (whole numbers), and sums with an entry for each numeric column.
+MOMENTS = {"present": np.int64, "total": np.float64, "squares": np.float64, "category-0": np.int64, "schema": np.uint8}
+OWN_PARAMETERS = 7 * 128 + 129 * 128 + 129 * 2
+FLOATS = {"seconds", "loss", "size"}
+
+
+@pytest.mark.parametrize("min_count", [1, 5, 30])
+@pytest.mark.parametrize("identify", ["local", "federated", "peers"])
+def test_of_own_rows_counts_sums_and_updates_travel(tmp_path: Path, identify: str, min_count: int) -> None:
+    """Every message of a whole run, down to the last evaluation; no sum is over fewer than min-count rows."""
+    config = own_config(write_hosts(tmp_path), identify=identify, identify_stop="last", min_count=min_count)
+    grid = InProcessGrid(make_client_app(provide_parts(hosts_of(config))), config, 3)
+    seen = asked(grid)
+    run_method(config, grid, provide_parts([NoRows()]))
+    assert {"describe", "prepare", "fit", "assess"} <= {action for action, *_ in seen}
+    for action, _, _, reply in seen:
+        if action == "describe":
+            assert {name: array.dtype for name, array in reply.arrays.items()} == MOMENTS
+            assert all(array.size <= 6 for name, array in reply.arrays.items() if name != "schema")
+            assert all(count == 0 or count >= min_count for count in reply.arrays["present"])
+            assert not reply.arrays["total"][reply.arrays["present"] == 0].any()
+            assert not reply.arrays["squares"][reply.arrays["present"] == 0].any()
+            assert set(reply.numbers) == {"examples", "labels", "attributes", "partition-id"}
+            continue
+        assert set(reply.arrays) <= ARRAYS.get(action, set()), action
+        # A column of which a host may not tell is one that misses numbers: one more input says so.
+        expected = OWN_PARAMETERS + (128 if min_count == 30 else 0)
+        assert all(array.shape == (expected,) for array in reply.arrays.values()), action
+        assert set(reply.numbers) <= NUMBERS.get(action, set()) | {"partition-id"}, action
+        for name, value in reply.numbers.items():
+            whole = isinstance(value, int) or (isinstance(value, list) and all(isinstance(each, int) for each in value))
+            assert whole or name in FLOATS, (action, name)
+            assert (len(value) if isinstance(value, list) else 0) == LENGTHS.get(name, 0), name
+
+
+def test_what_machines_are_told_of_each_other_is_an_encoding_and_models(tmp_path: Path) -> None:
+    config = own_config(write_hosts(tmp_path), identify="federated")
+    grid = InProcessGrid(make_client_app(provide_parts(hosts_of(config))), config, 3)
+    seen = asked(grid)
+    run_method(config, grid, provide_parts([NoRows()]))
+    for action, _, request, _ in seen:
+        for name, array in request.arrays.items():
+            assert array.shape[-1] == OWN_PARAMETERS or (action == "prepare" and array.size in (2, 4, 32)), name

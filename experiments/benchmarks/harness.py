@@ -14,7 +14,8 @@ import torch
 
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
-from fedjtt.provide import DATA_VARIABLE, fast_layout, splits_of
+from fedjtt.hosts import DATA_VARIABLE
+from fedjtt.provide import fast_layout, splits_of
 
 Side = Callable[[], float]
 IMAGES = {"train": 60_000, "t10k": 10_000}

@@ -19,7 +19,9 @@ from experiments.deploy.identity import code_digest, installed_versions, same_ve
 from experiments.deploy.layout import FORMAT, MANIFEST, SERVER, Address
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, UserError
-from fedjtt.provide import DATA_VARIABLE, provide_from_config, provide_server_data
+from fedjtt.hosts import DATA_VARIABLE
+from fedjtt.methods.base import NodeData
+from fedjtt.provide import provide_from_config, provide_server_data
 
 
 @dataclass(frozen=True)
@@ -166,10 +168,12 @@ def check_code(wanted: str, here: str) -> Finding:
 
 def check_data(place: Place, config: RunConfig) -> Finding:
     """Load what this host has of a run's data."""
+    if place.name == SERVER and config.own_data:
+        return ok("data", f"{config.dataset}: the hosts hold all rows, the server none")
     with _environment(DATA_VARIABLE, _setting(place.folder, DATA_VARIABLE)):
         try:
             if place.name == SERVER:
-                data = provide_server_data(config, 0, 1)
+                data: Any = provide_server_data(config, 0, 1)
             else:
                 node = tomllib.loads((place.folder / "node.toml").read_text())
                 data = provide_from_config(config, node["partition-id"], node["num-partitions"])
@@ -177,7 +181,8 @@ def check_data(place: Place, config: RunConfig) -> Finding:
             return wrong("data", str(error), "or name the run's config by --config or its options")
         except (OSError, ValueError, KeyError, IndexError) as error:
             return wrong("data", f"node.toml or the data cannot be read ({error!r})", "copy the host's folder again")
-    count = len(data.train.rows)
+    # of a host's own rows the moments know how many there are
+    count = len(data.train.rows) if isinstance(data, NodeData) else data.moments(1).count
     return ok("data", f"{config.dataset}, {count} train examples") if count else _no_examples(config)
 
 

@@ -44,11 +44,13 @@ class CsvFile:
         meant = "" if header == needed_as else f" (for {needed_as!r})"
         if found:
             raise DataError(
-                f"{self.path}, row 1: column {header!r}{meant} stands there {found} times; rename the others"
+                f"{self.path}, row 1: column {header!r}{meant} stands there {found} times; rename the others",
+                f"{self.path.name}, row 1: column {needed_as!r} stands there {found} times",
             )
         raise DataError(
             f"{self.path}, row 1: column {header!r}{meant} is missing{nearest(header, self.header)}; the header is "
-            f"{self._shown_header()}{self._separated_otherwise()}; where the host calls it otherwise, use [columns]"
+            f"{self._shown_header()}{self._separated_otherwise()}; where the host calls it otherwise, use [columns]",
+            f"{self.path.name}, row 1: column {needed_as!r} is missing",
         )
 
     def _shown_header(self) -> str:
@@ -96,10 +98,15 @@ def read_csv(path: Path, delimiter: str = ",") -> CsvFile:
             rows.append(row)
             lines.append(line)
     except csv.Error as error:
-        raise DataError(f"{path}, row {begin}: {error}; check the quotes of this row") from None
+        raise DataError(
+            f"{path}, row {begin}: {error}; check the quotes of this row", f"{path.name}, row {begin}"
+        ) from None
     if not rows:
         what = "has a header and no rows" if header else "is empty"
-        raise DataError(f"{path}, row 1: the file {what}; give it a header and a line for every example")
+        raise DataError(
+            f"{path}, row 1: the file {what}; give it a header and a line for every example",
+            f"{path.name}, row 1: the file {what}",
+        )
     return CsvFile(path, header, rows, lines)
 
 
@@ -107,9 +114,12 @@ def _decoded(path: Path, delimiter: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; name the CSV file where it is") from None
+        raise DataError(f"{path} is missing; name the CSV file where it is", f"{path.name} is missing") from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; name a CSV file that this user may read") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; name a CSV file that this user may read",
+            f"{path.name} cannot be read",
+        ) from None
     try:
         text = content.decode("utf-8-sig")
         broken = text.find("\0")  # two-byte encodings without a mark decode well, with a zero beside every letter
@@ -118,9 +128,11 @@ def _decoded(path: Path, delimiter: str) -> str:
         content, start = text.encode(), len(text[:broken].encode())
     except UnicodeDecodeError as error:
         content, start = error.object, error.start
+    row = content.count(b"\n", 0, start) + 1
     raise DataError(
         f"{path}, {_position(content, start, delimiter)}: byte 0x{content[start]:02x} is not UTF-8 text; "
-        "save the file as CSV in UTF-8"
+        "save the file as CSV in UTF-8",
+        f"{path.name}, row {row}: not UTF-8 text",
     )
 
 
@@ -139,5 +151,6 @@ def _ragged(path: Path, line: int, row: list[str], header: Iterable[str]) -> Dat
     what = "the row ends before it" if len(row) < len(names) else "the header ends before it"
     return DataError(
         f"{path}, row {line}, {where}: {what}; the row has {len(row)} cells and the header {len(names)}: "
-        "quote cells that hold the delimiter, and leave no cell out"
+        "quote cells that hold the delimiter, and leave no cell out",
+        f"{path.name}, row {line}: {len(row)} cells under a header of {len(names)}",
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -118,7 +119,8 @@ def _check_finite(numbers: np.ndarray, table: HostTable) -> None:
     for row, column in np.argwhere(~np.isfinite(numbers))[:1].tolist():
         raise DataError(
             f"{table.source}, row {table.line[row]}, column {table.schema.numeric[column]!r}: "
-            f"{table.numeric[row, column]:g} is too far from the mean of the train rows to be an input; correct it"
+            f"{table.numeric[row, column]:g} is too far from the mean of the train rows to be an input; correct it",
+            f"{Path(table.source).name}, row {table.line[row]}, column {table.schema.numeric[column]!r}",
         )
 
 

@@ -108,7 +108,8 @@ class HostFile:
         """Return an error about one cell."""
         header = self._host.columns.get(column, column)
         meant = "" if header == column else f" (for {column!r})"
-        return DataError(f"{self.path}, row {self.lines[row]}, column {header!r}{meant}: {text}")
+        where = f"{self.path.name}, row {self.lines[row]}, column {column!r}"
+        return DataError(f"{self.path}, row {self.lines[row]}, column {header!r}{meant}: {text}", where)
 
     def unique(self, column: str) -> Callable[[int], None]:
         """Return a check to be called row by row: the column says something, and nothing twice."""

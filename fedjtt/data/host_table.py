@@ -91,7 +91,10 @@ def read_table(
     rows = [row for row in range(len(file)) if _is_kept(file, row, schema)]
     if not rows:
         said = " and ".join(str(rule) for rule in schema.keep)
-        raise DataError(f"{path}: none of its {len(file)} rows satisfies keep ({said}); check the rule or the file")
+        raise DataError(
+            f"{path}: none of its {len(file)} rows satisfies keep ({said}); check the rule or the file",
+            f"{path.name}: no row satisfies keep",
+        )
     numeric, categorical, label, attribute, split = [], [], [], [], []
     for row in rows:  # row by row, so that the first error is the first in the file
         if check_id:

@@ -1,5 +1,6 @@
 """Images in a folder, listed in a manifest: a CSV with path, label, split and, where it is known, attribute."""
 
+import hashlib
 import struct
 import warnings
 import zlib
@@ -94,6 +95,11 @@ class ImageSchema:
     def columns(self) -> tuple[str, ...]:
         """The columns that a manifest must have."""
         return ("path", *(coded.column for coded in (self.label, self.attribute, self.split) if coded))
+
+
+def fingerprint_of(schema: ImageSchema) -> str:
+    """Return the SHA-256 (hex) of everything that the schema says: equal where hosts agree."""
+    return hashlib.sha256(repr(schema).encode()).hexdigest()
 
 
 def parse_image_schema(raw: Mapping[str, Any], where: str = "schema") -> ImageSchema:

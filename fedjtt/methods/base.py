@@ -16,7 +16,8 @@ from torch import Tensor
 
 from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
-from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.host import Host, NoRows
 from fedjtt.models import FlatModel, ModelBuilder, build_model
 from fedjtt.seeding import torch_generator
 
@@ -80,6 +81,11 @@ class NodeData:
     test: Part
 
 
+def whole(splits: Splits) -> NodeData:
+    """Return all rows of all splits."""
+    return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
+
+
 @lru_cache(maxsize=2)
 def _workspace(
     builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str
@@ -99,6 +105,8 @@ class Node:
         Arrays that a machine keeps between messages: a cache of what it can compute again, never the only copy.
     model_builder : callable or None
         A network of the caller's own in place of ``config.model``.
+    host : Host or NoRows or None
+        The machine's own rows before they are encoded; None: ``data`` is all that there is.
     """
 
     partition_id: int
@@ -108,6 +116,7 @@ class Node:
     memo: MutableMapping[str, Array]
     cache: StageCache | None = None
     model_builder: ModelBuilder | None = None
+    host: Host | NoRows | None = None
 
     def initial_model(self) -> FlatModel:
         """Return a network with the run's initial weights: the same on every machine and for every method.

@@ -127,6 +127,9 @@ class _Try:
 
 def _train_own(node: Node, total: int) -> dict[str, Array]:
     """Train and split, and once more with smaller steps if the guard finds a flaw; a flawed set is left out."""
+    if not len(node.data.train):  # a host may have test rows only
+        nothing = pack_found(Found(torch.zeros(0, dtype=torch.bool), 0.0))
+        return nothing | {OWN_MODEL: node.initial_model().vector.cpu().numpy().copy()}
     schedule = schedule_for(node.config, len(node.data.train), total)
     last, flaw = _try(node, schedule)
     tries = [last]

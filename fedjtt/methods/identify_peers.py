@@ -17,12 +17,13 @@ from fedjtt.seeding import numpy_generator
 
 def lend(node: Node, request: Payload) -> Payload:
     """Train the machine's own model and hand it out, with what became of it."""
-    node.memo.clear()  # an earlier judgement of this machine is not what its own model found
+    forget_found(node)  # an earlier judgement of this machine is not what its own model found
+    node.memo.pop(OWN_MODEL, None)
     found = find_own(node, request.integer("examples"))
     forget_found(node)  # what its own model found is not the vote, should the judgement never come
     numbers = {
         "machine": node.partition_id, "steps": found.steps, "seconds": found.seconds, "tries": found.tries,
-        "useless": int(found.flaw != ""),
+        "useless": int(found.flaw != "" or not len(node.data.train)),
     }  # fmt: skip
     return Payload({"model": node.memo[OWN_MODEL]}, numbers)
 

@@ -15,11 +15,13 @@ from fedjtt.methods.identify_peers import lend
 from fedjtt.methods.jtt import JTT
 from fedjtt.methods.judge import judge
 from fedjtt.methods.look import look
+from fedjtt.methods.prepare import describe, on_prepared, prepare
 
 METHODS: dict[str, Method] = {method.name: method for method in (ERM(), JTT(), GroupBalanced())}
 
-# Flower's message types: (category, action).
+# Flower's message types: (category, action), as a run asks for them one after another.
 CATEGORIES = {
+    "describe": "query", "prepare": "query",
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train",
     "fit": "train", "assess": "evaluate",
@@ -28,6 +30,7 @@ CATEGORIES = {
 
 def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
+    before: dict[str, Action] = {"describe": describe, "prepare": prepare}
     actions: dict[str, Action] = {
         "census": census,
         "initial": initial,
@@ -39,4 +42,4 @@ def action_for(name: str, config: RunConfig) -> Action:
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
     }
-    return actions[name]
+    return before[name] if name in before else on_prepared(actions[name])

@@ -43,7 +43,10 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
 BAD: list[tuple[list[str], str]] = [
     (["--set", "machine=3"], "unknown key 'machine'; did you mean 'machines'?"),
     (["--machin", "3"], "No such option '--machin'"),
-    (["--dataset", "digit"], "dataset is 'digit'; allowed are digits, spuco-mnist; did you mean 'digits'?"),
+    (
+        ["--dataset", "digit"],
+        "dataset is 'digit'; allowed are digits, spuco-mnist, csv, heart4, image-folder; did you mean 'digits'?",
+    ),
     (["--method", "jt"], "did you mean 'jtt'?"),
     (["--engine", "flwer"], "did you mean 'flower'?"),
     (["--machines", "0"], "machines is '0'"),
@@ -250,7 +253,10 @@ def test_a_sweep_and_its_report_in_a_shell(tmp_path: Path) -> None:
 def test_a_bad_option_in_a_shell(tmp_path: Path) -> None:
     done = shell("run", "--dataset", "digit", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist; did you mean 'digits'?\n"
+    assert (
+        done.stderr == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist, csv, heart4, image-folder; "
+        "did you mean 'digits'?\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

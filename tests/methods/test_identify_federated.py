@@ -255,7 +255,7 @@ def test_val_groups_keeps_the_round_with_the_best_estimate(monkeypatch: pytest.M
     looked, (judged,) = models_of(seen, "look"), models_of(seen, "judge", "models")
     assert len({model.tobytes() for model in looked}) == len(looked) == 4  # after every round
     assert judged.tobytes() == looked[1].tobytes()  # the second round's; the fourth is not better
-    assert strategy.talk.kept[1].arrays["models"].tobytes() == judged.tobytes()
+    assert strategy.talk.kept["judge"].arrays["models"].tobytes() == judged.tobytes()
     assert (done.identification["rounds"], done.identification["tries"]) == (4, 1)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedjtt.auto import AUTO_SERVER_RATE
+from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.client_app import app
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError

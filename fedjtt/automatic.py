@@ -1,0 +1,39 @@
+"""What ``auto`` means, key by key, where the run configuration alone can tell."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedjtt.config import RunConfig
+
+AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
+# Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
+AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
+AUTO_EPOCHS = {"jtt": 0.4}
+AUTO_ROUNDS = {"central": 10, "federated": 50}
+AUTO_MACHINES_A_ROUND = 10
+AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
+AUTO_MODEL = {"csv": "mlp", "heart4": "mlp"}
+
+
+def automatic(config: "RunConfig") -> dict[str, Any]:
+    """Return the values of the keys that are ``auto``, by attribute name.
+
+    Strength and difficulty mean nothing for machines' own rows, and whether these have an attribute is known once the
+    machines have been asked: there ``auto`` stays.
+    """
+    found = {
+        "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
+        "identify_server_learning_rate": AUTO_SERVER_RATE.get(config.identify_aggregator, 1.0),
+        "robust_epochs": AUTO_EPOCHS.get(config.method, 2.0),
+        "robust_rounds": AUTO_ROUNDS[config.robust],
+        "fraction_train": min(1.0, AUTO_MACHINES_A_ROUND / config.machines),
+        "model": AUTO_MODEL.get(config.dataset, "lenet"),
+        "evaluation_at": "machines" if config.own_data else "server",
+    }
+    if not config.own_data:
+        found |= {
+            "spurious_strength": AUTO_STRENGTH[config.dataset],
+            "difficulty": AUTO_DIFFICULTY[config.dataset],
+            "selection": "val-worst-group",
+        }
+    return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

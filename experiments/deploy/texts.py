@@ -151,7 +151,7 @@ Server: {host}, port {port}. Hosts: {names}. The certificate is valid for {days}
    sign another server's certificate, and no host needs it.
 3. Look into `settings.env` of each folder: which python, and on the hosts where the data is.
 4. On the server: `./start.sh`, or as a service (see below). Then, once: `./register.sh`. A node whose key is not
-   registered is turned away and ends at once.
+   registered is turned away ("No SuperNode found with the given public key" in the server's log): start it again after.
 5. On each host: `fedjtt deploy check .` says what is wrong before a run does. Then `./start.sh`, or as a service.
 6. On the server: `./run.sh 'robust="federated" out="results/first"'`. The run waits for all {len(hosts)} nodes.
 

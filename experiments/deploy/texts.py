@@ -138,10 +138,7 @@ WantedBy=multi-user.target
 """
 
 
-def readme(hosts: Sequence[str], host: str, port: int, days: int) -> str:
-    """Return the steps from these folders to a result."""
-    names = ", ".join(hosts)
-    return f"""# A deployment of fedjtt
+_README = """# A deployment of fedjtt
 
 Server: {host}, port {port}. Hosts: {names}. The certificate is valid for {days} days.
 
@@ -151,9 +148,9 @@ Server: {host}, port {port}. Hosts: {names}. The certificate is valid for {days}
    sign another server's certificate, and no host needs it.
 3. Look into `settings.env` of each folder: which python, and on the hosts where the data is.
 4. On the server: `./start.sh`, or as a service (see below). Then, once: `./register.sh`. A node whose key is not
-   registered is turned away and ends at once.
+   registered is turned away ("No SuperNode found with the given public key" in the server's log): start it again after.
 5. On each host: `fedjtt deploy check .` says what is wrong before a run does. Then `./start.sh`, or as a service.
-6. On the server: `./run.sh 'robust="federated" out="results/first"'`. The run waits for all {len(hosts)} nodes.
+6. On the server: `./run.sh 'robust="federated" out="results/first"'`. The run waits for all {count} nodes.
 
 ## Firewall
 
@@ -183,3 +180,8 @@ is there, copy it to `/etc/systemd/system/`, then `systemctl enable --now NAME.s
 | `NAME/node.toml` | no | partition-id and num-partitions of the node |
 | `*/deployment.json` | no | versions and a digest of the code that all should have, for `deploy check` |
 """
+
+
+def readme(hosts: Sequence[str], host: str, port: int, days: int) -> str:
+    """Return the steps from these folders to a result."""
+    return _README.format(names=", ".join(hosts), count=len(hosts), host=host, port=port, days=days)

@@ -11,6 +11,7 @@ from fedjtt.cache import StageCache
 from fedjtt.errors import ConfigError
 from fedjtt.methods import fit as module
 from fedjtt.methods.base import Payload
+from fedjtt.methods.census import count_population
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import (
     FitPlan,
@@ -200,6 +201,7 @@ def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.Mo
     config = tiny_config(machines=3, method="erm", robust="federated", selection="last")
     strategy, grid = parts_of_a_run(config, tiny_splits())
     strategy.talk.machines_grid = grid
+    count_population(strategy, "machines")
     ask = strategy.ask
     told = iter([[1.0, 5.0, 2.0], [4.0, 1.0, 1.0]])
 
@@ -226,6 +228,7 @@ def nova_sizes(monkeypatch: pytest.MonkeyPatch, rows: list[torch.Tensor], **chan
     config = tiny_config(robust="federated", **settings, **changes)
     strategy, grid = parts_of_a_run(config, tiny_splits(), rows)
     strategy.talk.machines_grid = grid
+    count_population(strategy, "machines")
     ask, steps = strategy.ask, []
 
     def noting(place: Any, action: str, *rest: Any) -> Any:

@@ -1,6 +1,7 @@
 """Identification by peers: who judges whom, what is sent, and the vote."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_a_collapsed_machines_model_is_not_sent(monkeypatch: pytest.MonkeyPatch)
     def collapsing(node: Any, schedule: Any) -> Any:
         if node.partition_id != 1:
             return original(node, schedule)
-        return a_try(torch.ones(len(node.data.train)).bool())
+        return replace(a_try(torch.ones(len(node.data.train)).bool()), weights=np.zeros(PARAMETERS, np.float32))
 
     monkeypatch.setattr(identify_local, "_train_and_split", collapsing)
     done, strategy, seen = identified(peers=2, identify_guard=True)
@@ -140,7 +141,7 @@ def test_a_collapsed_machines_model_is_not_sent(monkeypatch: pytest.MonkeyPatch)
 
 def test_where_all_models_are_useless_training_is_plain_erm(monkeypatch: pytest.MonkeyPatch) -> None:
     def collapsing(node: Any, _: Any) -> Any:
-        return a_try(torch.ones(len(node.data.train)).bool())
+        return replace(a_try(torch.ones(len(node.data.train)).bool()), weights=np.zeros(PARAMETERS, np.float32))
 
     monkeypatch.setattr(identify_local, "_train_and_split", collapsing)
     for robust in ("central", "federated"):

@@ -183,8 +183,7 @@ class _Attempt:
     def _stable(self, number: int, weights: Array) -> Verdict:
         seen = self._look(number, weights)
         self._say(number, {"error-share": seen.share, "overlap": seen.overlap})
-        keep = seen.judged_by(self.watch)
-        return Verdict(keep, self.watch.stop or (number >= self.rounds and self.watch.settled))
+        return seen.judged_by(self.watch, last=number >= self.rounds)
 
     def _better(self, number: int, weights: Array) -> Verdict:
         share = self._look(number, weights).share

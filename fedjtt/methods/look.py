@@ -52,9 +52,11 @@ class Look:
         """Jaccard's index of this set and the last look's."""
         return self.both / self.either if self.either else 1.0
 
-    def judged_by(self, watch: Watch) -> bool:
-        """Return whether the watch keeps the model that this look was taken at."""
-        return watch.keeps(sum(self.errors), self.both, self.either, bool(flaw_of(self.errors, self.sizes)))
+    def judged_by(self, watch: Watch, last: bool) -> "Verdict":
+        """Return what the watch says of the model that this look was taken at; `last`: all rounds have been made."""
+        flawed = bool(flaw_of(self.errors, self.sizes))
+        keep = watch.keeps(sum(self.errors), self.both, self.either, flawed)
+        return Verdict(keep, watch.stop or (last and watch.settled), watch.at_plateau, watch.back)
 
 
 def lookers(machines: int, seed: int) -> list[int]:
@@ -115,10 +117,24 @@ def joined(replies: Sequence[Payload]) -> Look:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a round's model: whether it is the one to keep so far, and whether training ends."""
+    """What is said of a round's model.
+
+    Attributes
+    ----------
+    keep : bool
+        Whether it is the one to keep so far.
+    enough : bool
+        Whether training ends.
+    aside : bool
+        Whether it is put aside: the one to come back to.
+    back : bool
+        Whether the one that was put aside is the one to keep.
+    """
 
     keep: bool
     enough: bool
+    aside: bool = False
+    back: bool = False
 
 
 def train_in_rounds(
@@ -144,13 +160,14 @@ def train_in_rounds(
     ndarray
         The weights that were kept.
     """
-    current = mean = kept = start
+    current = mean = kept = aside = start
     for number in range(1, (2 * rounds if config.identify_stop == "stable" else rounds) + 1):
         current = advance(number, current)
         mean = running_mean(mean, current, number) if config.identify_averaging == "rounds" else current
         verdict = judge(number, mean)
-        if verdict.keep:
-            kept = mean
+        aside = mean if verdict.aside else aside
+        if verdict.keep or verdict.back:
+            kept = aside if verdict.back else mean
         if verdict.enough:
             break
     return kept

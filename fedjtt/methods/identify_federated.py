@@ -18,8 +18,8 @@ from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
-from fedjtt.methods.census import Population, label_counts
-from fedjtt.methods.identification import Identified, join_reports, request_of
+from fedjtt.methods.census import Population
+from fedjtt.methods.identification import Identified, added_up, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
 from fedjtt.methods.look import LOOK_EXAMPLES, Look, Verdict, joined, lookers, train_in_rounds
 from fedjtt.objectives import label_shift
@@ -31,11 +31,12 @@ def learn(node: Node, request: Payload) -> Payload:
     schedule = _schedule(node.config, request.integer("examples"), bool(request.integer("gentle")))
     span = Span(request.integer("first"), request.integer("last"), schedule.steps)
     model = node.load(request.arrays["weights"])
-    own, overall = (torch.tensor(counts) for counts in (label_counts(node.data.train), request.integers("labels")))
-    shift = label_shift(own, overall, node.config.identify_label_correction)
+    part, overall = node.data.train, torch.tensor(request.integers("labels"))
+    own = torch.bincount(part.dataset.label[part.rows], minlength=part.dataset.num_labels)
+    shift = label_shift(own, overall, node.config.identify_label_correction).to(model.vector.device)
     seconds = train_span(node, model, schedule, span, request.integer("round") - 1, shift)
     weights = model.vector.cpu().numpy().copy()
-    return Payload({"weights": weights}, {"size": float(len(node.data.train)), "seconds": seconds})
+    return Payload({"weights": weights}, {"size": float(len(part)), "seconds": seconds})
 
 
 def _schedule(config: RunConfig, total: int, gentle: bool) -> Schedule:
@@ -85,8 +86,7 @@ def _judgement(population: Population, model: _Model) -> Payload:
 
 
 def _flaw(replies: list[Payload]) -> str:
-    columns = ([reply.integers(name) for reply in replies] for name in ("label-errors", "label-sizes"))
-    return flaw_of(*([sum(counts) for counts in zip(*column, strict=True)] for column in columns))
+    return flaw_of(added_up(replies, "label-errors"), added_up(replies, "label-sizes"))
 
 
 def _trained(server: Server, population: Population) -> tuple[_Model, list[Payload]]:

@@ -16,6 +16,7 @@ from fedjtt.inference.splits import SPLITS
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.averaging import running_mean
 from fedjtt.methods.base import Array, Node, Payload
+from fedjtt.methods.identification import added_up
 from fedjtt.models import FlatModel
 from fedjtt.seeding import numpy_generator
 
@@ -107,10 +108,7 @@ def look(node: Node, request: Payload) -> Payload:
 
 def joined(replies: Sequence[Payload]) -> Look:
     """Add up machines' looks."""
-    errors, sizes = (
-        [sum(column) for column in zip(*(reply.integers(name) for reply in replies), strict=True)]
-        for name in ("label-errors", "label-sizes")
-    )
+    errors, sizes = (added_up(replies, name) for name in ("label-errors", "label-sizes"))
     both, either = (sum(reply.integer(name) for reply in replies) for name in ("both", "either"))
     return Look(errors, sizes, both, either)
 

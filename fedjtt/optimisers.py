@@ -21,24 +21,18 @@ class Optimiser(Protocol):
 
 
 class MomentumSGD:
-    """torch.optim.SGD's update, to the last bit of its single-tensor form.
+    """torch.optim.SGD's update, to the last bit of its single-tensor form."""
 
-    Attributes
-    ----------
-    buffer : Tensor
-        The running sum of gradients, of the vector's shape; given, training goes on from it.
-    """
-
-    def __init__(self, vector: Tensor, momentum: float, weight_decay: float, buffer: Tensor | None = None) -> None:
+    def __init__(self, vector: Tensor, momentum: float, weight_decay: float) -> None:
         self._vector, self._momentum, self._weight_decay = vector, momentum, weight_decay
-        self.buffer = torch.zeros_like(vector) if buffer is None else buffer.clone()
+        self._buffer = torch.zeros_like(vector)
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Change the vector in place; the gradient is overwritten."""
         if self._weight_decay:
             gradient.add_(self._vector, alpha=self._weight_decay)
-        self.buffer.mul_(self._momentum).add_(gradient)
-        self._vector.add_(self.buffer, alpha=-learning_rate)
+        self._buffer.mul_(self._momentum).add_(gradient)
+        self._vector.add_(self._buffer, alpha=-learning_rate)
 
 
 class AdamW:

@@ -130,7 +130,7 @@ def train(
     average : Tensor or None
         The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
     logit_shift : Tensor or None
-        float32 ``[num_labels]``, added to the logits before the loss.
+        float32 ``[num_labels]`` on the model's device, added to the logits before the loss.
 
     Raises
     ------

@@ -1,25 +1,40 @@
 """The update rules against torch's own classes."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
-from fedjtt.optimisers import ADAM_BETAS, ADAM_EPSILON, AdamW, MomentumSGD, make_optimiser
+from fedjtt.optimisers import ADAM_BETAS, ADAM_EPSILON, AdamW, MomentumSGD, Optimiser, make_optimiser
 
 
-@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
-def test_sgd_is_torchs_to_the_last_bit(momentum: float, decay: float) -> None:
-    chance = torch.Generator().manual_seed(1)
-    vector = torch.randn(1000, generator=chance)
+def side_by_side(kind: Any, ours: Optimiser, vector: Tensor, **settings: Any) -> Iterator[Tensor]:
+    """Step ours and torch's 20 times along the same gradients at falling rates; yield torch's weights after each."""
+    chance = torch.Generator().manual_seed(2)
     parameter = torch.nn.Parameter(vector.clone())
-    theirs = torch.optim.SGD([parameter], lr=0.1, momentum=momentum, weight_decay=decay, foreach=False)
-    ours = MomentumSGD(vector, momentum, decay)
+    theirs = kind([parameter], lr=0.1, foreach=False, **settings)
     for step in range(20):
-        gradient = torch.randn(1000, generator=chance)
+        gradient = torch.randn(len(vector), generator=chance)
         parameter.grad = gradient.clone()
         theirs.param_groups[0]["lr"] = 0.1 / (1 + step)
         theirs.step()
         ours.step(gradient, 0.1 / (1 + step))
-        assert torch.equal(vector, parameter.detach())
+        yield parameter.detach()
+
+
+def start() -> Tensor:
+    return torch.randn(1000, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.0, 0.0), (0.0, 0.01), (0.9, 0.0), (0.9, 0.01)])
+def test_sgd_is_torchs_to_the_last_bit(momentum: float, decay: float) -> None:
+    vector = start()
+    ours = MomentumSGD(vector, momentum, decay)
+    for theirs in side_by_side(torch.optim.SGD, ours, vector, momentum=momentum, weight_decay=decay):
+        assert torch.equal(vector, theirs)
+    assert not torch.equal(vector, start())
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])
@@ -28,21 +43,12 @@ def test_adamw_is_torchs_to_rounding(decay: float) -> None:
 
     The way from the start is compared, not only where it ends: 20 steps go no further than the sum of their rates.
     """
-    chance = torch.Generator().manual_seed(1)
-    vector = torch.randn(1000, generator=chance)
-    start = vector.clone()
-    parameter = torch.nn.Parameter(vector.clone())
-    theirs = torch.optim.AdamW([parameter], lr=0.1, betas=(0.9, 0.99), weight_decay=decay, foreach=False)
+    vector = start()
     ours = AdamW(vector, decay)
-    for step in range(20):
-        gradient = torch.randn(1000, generator=chance)
-        parameter.grad = gradient.clone()
-        theirs.param_groups[0]["lr"] = 0.1 / (1 + step)
-        theirs.step()
-        ours.step(gradient, 0.1 / (1 + step))
-        torch.testing.assert_close(vector, parameter.detach(), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(vector - start, parameter.detach() - start, rtol=1e-5, atol=1e-6)
-    assert float((vector - start).abs().max()) > 0.1
+    for theirs in side_by_side(torch.optim.AdamW, ours, vector, betas=(0.9, 0.99), weight_decay=decay):
+        torch.testing.assert_close(vector, theirs, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(vector - start(), theirs - start(), rtol=1e-5, atol=1e-6)
+    assert float((vector - start()).abs().max()) > 0.1
 
 
 def test_adamw_by_hand() -> None:

@@ -105,3 +105,9 @@ def minority_mask(dataset: GroupedDataset, majority: Tensor) -> Tensor:
     if dataset.attribute is None:
         raise DataError("the true minority is not known without an attribute")
     return dataset.attribute != majority[dataset.label]
+
+
+def count_labels(label: Tensor, num_labels: int) -> list[int]:
+    """Return how often every label stands in a column of labels."""
+    counts: list[int] = torch.bincount(label, minlength=num_labels).tolist()
+    return counts

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 STABLE_OVERLAP = 0.9
 GROWTH = 1.02
+NEAR_OVERLAP = 0.8
+BREAK_OVERLAP = 0.5
+SHRUNK = 1 / 3
 
 
 @dataclass
@@ -16,6 +19,11 @@ class Watch:
     stable row is kept, and training ends when it grows no more. A row that breaks off means that the model learns
     again: a later row replaces it. Without any stable row the last look is kept.
 
+    Where data is small, the minority is learned by heart from the first look on: sets overlap by .8, none by .9, and
+    shrink look by look until they are next to nothing, and stable. That ends when a set is a third of the largest one
+    that overlapped by .8, without a break (an overlap below .5, as when a model learns more of the shortcut) in
+    between; what is kept then is that largest set, the plateau.
+
     Attributes
     ----------
     kept : int
@@ -26,12 +34,21 @@ class Watch:
         Looks taken.
     stop : bool
         Whether more training is of no use.
+    plateau : int
+        Size of the largest set since the last break that overlapped by .8; 0 before there is one.
+    at_plateau : bool
+        Whether the last look is the plateau's.
+    back : bool
+        Whether the plateau's model is the one to keep.
     """
 
     kept: int = 0
     row: int = 0
     looks: int = 0
     stop: bool = False
+    plateau: int = 0
+    at_plateau: bool = False
+    back: bool = False
 
     @property
     def settled(self) -> bool:
@@ -51,6 +68,9 @@ class Watch:
             Whether the guard objects to the set.
         """
         self.looks += 1
+        if self.looks > 1 and self._has_shrunk(size, both, either, flawed):
+            self.stop = self.back = True
+            return False
         if self.looks == 1 or flawed or not size or both < STABLE_OVERLAP * either:
             self.row = 0
             return not self.settled
@@ -59,3 +79,14 @@ class Watch:
             return False
         self.row = self.kept = size
         return True
+
+    def _has_shrunk(self, size: int, both: int, either: int, flawed: bool) -> bool:
+        """Follow the plateau; return whether the set has shrunk away from it without a break."""
+        self.at_plateau = False
+        if flawed or both < BREAK_OVERLAP * either:
+            self.plateau = 0
+        elif both >= NEAR_OVERLAP * either and size > self.plateau:
+            self.plateau, self.at_plateau = size, True
+        elif size < SHRUNK * self.plateau:
+            return True
+        return False

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fedjtt.data.grouped import count_labels
 from fedjtt.data.partition import unevenness_of
 from fedjtt.errors import EngineError
-from fedjtt.methods.base import Node, Part, Payload, Place, Server
+from fedjtt.methods.base import Node, Payload, Place, Server
 
 
 def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
@@ -20,16 +21,10 @@ def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action'
     return Payload(
         numbers={
             "examples": len(part),
-            "label-counts": label_counts(part),
+            "label-counts": count_labels(part.dataset.label[part.rows], part.dataset.num_labels),
             "group-counts": [int(count) for count in counts],
         }
     )
-
-
-def label_counts(part: Part) -> list[int]:
-    """Return the examples of every label."""
-    counts: list[int] = torch.bincount(part.dataset.label[part.rows], minlength=part.dataset.num_labels).tolist()
-    return counts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedjtt.cache import pack_json, unpack_json
-from fedjtt.data.grouped import minority_mask
+from fedjtt.data.grouped import count_labels, minority_mask
 from fedjtt.evaluation import precision_recall
 from fedjtt.inference.error_set import pack_mask, unpack_mask
 from fedjtt.methods.base import Array, Node, Payload, Server
@@ -86,8 +86,12 @@ def errors_by_label(node: Node, mask: Tensor) -> tuple[list[int], list[int]]:
     """Return the examples called wrong and the examples in all, of every label: what the guard judges by."""
     part = node.data.train
     label, labels = part.dataset.label[part.rows], part.dataset.num_labels
-    errors, sizes = (torch.bincount(rows, minlength=labels).tolist() for rows in (label[mask], label))
-    return errors, sizes
+    return count_labels(label[mask], labels), count_labels(label, labels)
+
+
+def added_up(replies: Sequence[Payload], name: str) -> list[int]:
+    """Return the sums over machines of a list of counts."""
+    return [sum(column) for column in zip(*(reply.integers(name) for reply in replies), strict=True)]
 
 
 @dataclass(frozen=True)

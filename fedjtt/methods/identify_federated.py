@@ -18,10 +18,19 @@ from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
-from fedjtt.methods.census import Population, label_counts
-from fedjtt.methods.identification import Identified, join_reports, request_of
+from fedjtt.methods.census import Population
+from fedjtt.methods.identification import Identified, added_up, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
-from fedjtt.methods.look import LOOK_EXAMPLES, Look, RoundState, Verdict, joined, lookers, train_in_rounds
+from fedjtt.methods.look import (
+    LOOK_EXAMPLES,
+    ROUND_WEIGHTS,
+    Look,
+    RoundState,
+    Verdict,
+    joined,
+    lookers,
+    train_in_rounds,
+)
 from fedjtt.objectives import label_shift
 from fedjtt.training import Span
 
@@ -31,11 +40,12 @@ def learn(node: Node, request: Payload) -> Payload:
     schedule = _schedule(node.config, request.integer("examples"), bool(request.integer("gentle")))
     span = Span(request.integer("first"), request.integer("last"), schedule.steps)
     model = node.load(request.arrays["weights"])
-    own, overall = (torch.tensor(counts) for counts in (label_counts(node.data.train), request.integers("labels")))
-    shift = label_shift(own, overall, node.config.identify_label_correction)
+    part, overall = node.data.train, torch.tensor(request.integers("labels"))
+    own = torch.bincount(part.dataset.label[part.rows], minlength=part.dataset.num_labels)
+    shift = label_shift(own, overall, node.config.identify_label_correction).to(model.vector.device)
     seconds = train_span(node, model, schedule, span, request.integer("round") - 1, shift)
     weights = model.vector.cpu().numpy().copy()
-    return Payload({"weights": weights}, {"size": float(len(node.data.train)), "seconds": seconds})
+    return Payload({"weights": weights}, {"size": float(len(part)), "seconds": seconds})
 
 
 def _schedule(config: RunConfig, total: int, gentle: bool) -> Schedule:
@@ -85,8 +95,7 @@ def _judgement(population: Population, model: _Model) -> Payload:
 
 
 def _flaw(replies: list[Payload]) -> str:
-    columns = ([reply.integers(name) for reply in replies] for name in ("label-errors", "label-sizes"))
-    return flaw_of(*([sum(counts) for counts in zip(*column, strict=True)] for column in columns))
+    return flaw_of(added_up(replies, "label-errors"), added_up(replies, "label-sizes"))
 
 
 def _trained(server: Server, population: Population) -> tuple[_Model, list[Payload]]:
@@ -157,7 +166,7 @@ class _Attempt:
             "number": state.number, "enough": state.enough, "watch": vars(self.watch), "best": self.best,
             "model": {name: value for name, value in vars(self.model).items() if name != "weights"},
         }  # fmt: skip
-        arrays = {"current": state.current, "mean": state.mean, "kept": state.kept}
+        arrays = {name: getattr(state, name) for name in ROUND_WEIGHTS}
         self.server.save(self.stage, {**arrays, "about": pack_json(about)})
 
     def _resumed(self) -> RoundState | None:
@@ -168,7 +177,7 @@ class _Attempt:
         self.watch, self.best = Watch(**about["watch"]), about["best"]
         for name, value in about["model"].items():
             setattr(self.model, name, value)
-        return RoundState(about["number"], saved["current"], saved["mean"], saved["kept"], about["enough"])
+        return RoundState(about["number"], *(saved[name] for name in ROUND_WEIGHTS), enough=about["enough"])
 
     def _advance(self, number: int, weights: Array) -> Array:
         """Let the drawn machines train for a round, and average."""
@@ -204,8 +213,7 @@ class _Attempt:
     def _stable(self, number: int, weights: Array) -> Verdict:
         seen = self._look(number, weights)
         self._say(number, {"error-share": seen.share, "overlap": seen.overlap})
-        keep = seen.judged_by(self.watch)
-        return Verdict(keep, self.watch.stop or (number >= self.rounds and self.watch.settled))
+        return seen.judged_by(self.watch, last=number >= self.rounds)
 
     def _better(self, number: int, weights: Array) -> Verdict:
         share = self._look(number, weights).share

@@ -193,8 +193,7 @@ class _OwnTraining:
         if self.node.config.identify_stop != "stable":
             return Verdict(keep=True, enough=True)
         seen, self._before = look_at(self.node, self.node.load(weights), LOOK_EXAMPLES, self._before)
-        keep = seen.judged_by(self.watch)
-        return Verdict(keep, self.watch.stop or (number >= self.rounds and self.watch.settled))
+        return seen.judged_by(self.watch, last=number >= self.rounds)
 
 
 def identify(node: Node, request: Payload) -> Payload:

@@ -16,6 +16,7 @@ from fedjtt.inference.splits import SPLITS
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.averaging import running_mean
 from fedjtt.methods.base import Array, Node, Payload
+from fedjtt.methods.identification import added_up
 from fedjtt.models import FlatModel
 from fedjtt.seeding import numpy_generator
 
@@ -23,6 +24,7 @@ from fedjtt.seeding import numpy_generator
 LOOK_EXAMPLES = 10_000
 LOOK_MACHINES = 10
 MASK = "look-mask"
+ROUND_WEIGHTS = ("current", "mean", "kept", "aside")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ class Look:
         """Jaccard's index of this set and the last look's."""
         return self.both / self.either if self.either else 1.0
 
-    def judged_by(self, watch: Watch) -> bool:
-        """Return whether the watch keeps the model that this look was taken at."""
-        return watch.keeps(sum(self.errors), self.both, self.either, bool(flaw_of(self.errors, self.sizes)))
+    def judged_by(self, watch: Watch, last: bool) -> "Verdict":
+        """Return what the watch says of the model that this look was taken at; `last`: all rounds have been made."""
+        flawed = bool(flaw_of(self.errors, self.sizes))
+        keep = watch.keeps(sum(self.errors), self.both, self.either, flawed)
+        return Verdict(keep, watch.stop or (last and watch.settled), watch.at_plateau, watch.back)
 
 
 def lookers(machines: int, seed: int) -> list[int]:
@@ -105,30 +109,52 @@ def look(node: Node, request: Payload) -> Payload:
 
 def joined(replies: Sequence[Payload]) -> Look:
     """Add up machines' looks."""
-    errors, sizes = (
-        [sum(column) for column in zip(*(reply.integers(name) for reply in replies), strict=True)]
-        for name in ("label-errors", "label-sizes")
-    )
+    errors, sizes = (added_up(replies, name) for name in ("label-errors", "label-sizes"))
     both, either = (sum(reply.integer(name) for reply in replies) for name in ("both", "either"))
     return Look(errors, sizes, both, either)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a round's model: whether it is the one to keep so far, and whether training ends."""
+    """What is said of a round's model.
+
+    Attributes
+    ----------
+    keep : bool
+        Whether it is the one to keep so far.
+    enough : bool
+        Whether training ends.
+    aside : bool
+        Whether it is put aside: the one to come back to.
+    back : bool
+        Whether the one that was put aside is the one to keep.
+    """
 
     keep: bool
     enough: bool
+    aside: bool = False
+    back: bool = False
 
 
 @dataclass(frozen=True)
 class RoundState:
-    """Where a training in rounds stands: rounds made, the last weights, their mean, the kept ones, whether it ended."""
+    """Where a training in rounds stands.
+
+    Attributes
+    ----------
+    number : int
+        Rounds made.
+    current, mean, kept, aside : ndarray
+        Weights: the last round's, their mean so far, those to keep, and those to come back to.
+    enough : bool
+        Whether it has ended.
+    """
 
     number: int
     current: Array
     mean: Array
     kept: Array
+    aside: Array
     enough: bool = False
 
 
@@ -161,13 +187,15 @@ def train_in_rounds(
     ndarray
         The weights that were kept.
     """
-    state = state or RoundState(0, start, start, start)
+    state = state or RoundState(0, start, start, start, start)
     most = 2 * rounds if config.identify_stop == "stable" else rounds
     while state.number < most and not state.enough:
         number = state.number + 1
         current = advance(number, state.current)
         mean = running_mean(state.mean, current, number) if config.identify_averaging == "rounds" else current
         verdict = judge(number, mean)
-        state = RoundState(number, current, mean, mean if verdict.keep else state.kept, verdict.enough)
+        aside = mean if verdict.aside else state.aside
+        kept = aside if verdict.back else mean if verdict.keep else state.kept
+        state = RoundState(number, current, mean, kept, aside, verdict.enough)
         save(state)
     return state.kept

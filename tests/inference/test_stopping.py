@@ -77,3 +77,32 @@ def test_without_a_stable_set_the_last_one_is_kept() -> None:
 
 def test_an_empty_set_is_not_stable_but_stands_as_the_last() -> None:
     assert watched([(10, 0, 60), (0, 0, 10), (0, 0, 0)]) == (2, 3, False)
+
+
+def test_a_set_that_shrinks_look_by_look_is_learned_by_heart_and_its_plateau_is_kept() -> None:
+    """Overlaps of 90/100 = .9 (stable), then below .9; 60/90, 40/60 are no break; 29 < 90 / 3 is the end."""
+    watch = Watch()
+    looks = [(100, 0, 150), (90, 90, 100), (60, 60, 90), (40, 40, 60), (29, 29, 40)]
+    kept = [watch.keeps(*look, flawed=False) for look in looks]
+    assert kept == [True, True, False, False, False]
+    assert (watch.plateau, watch.stop, watch.back) == (90, True, True)
+
+
+@pytest.mark.parametrize(("both", "ends"), [(50, True), (49, False)])
+def test_after_a_break_a_small_set_is_what_the_model_has_learned_since(both: int, ends: bool) -> None:
+    """Half of the examples in common is no break; fewer are, and the plateau is forgotten."""
+    watch = Watch()
+    watch.keeps(1000, 0, 2000, flawed=False)
+    watch.keeps(900, 850, 1000, flawed=False)  # .85: near enough for a plateau
+    assert (watch.plateau, watch.at_plateau) == (900, True)
+    watch.keeps(100, both, 100, flawed=False)
+    assert watch.stop is watch.back is ends
+    assert watch.plateau == (900 if ends else 0)
+
+
+def test_a_flawed_look_forgets_the_plateau() -> None:
+    watch = Watch()
+    watch.keeps(900, 0, 2000, flawed=False)
+    watch.keeps(900, 850, 1000, flawed=False)
+    watch.keeps(800, 700, 800, flawed=True)
+    assert (watch.plateau, watch.stop) == (0, False)

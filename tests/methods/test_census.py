@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fedjtt.errors import EngineError
-from fedjtt.methods.base import Part, Payload
-from fedjtt.methods.census import Population, census, count_population, label_counts
+from fedjtt.methods.base import Payload
+from fedjtt.methods.census import Population, census, count_population
 from tests.tiny import grouped, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
@@ -27,8 +27,8 @@ def test_without_attributes_there_are_only_totals() -> None:
 
 
 def test_a_label_that_a_machine_has_not_is_counted_as_none() -> None:
-    data = grouped([0, 2, 2, 0], labels=4)
-    assert label_counts(Part(data, torch.tensor([1, 2]))) == [0, 0, 2, 0]
+    node = node_of(tiny_config(), grouped([0, 2, 2, 0], labels=4), torch.tensor([1, 2]))
+    assert census(node, Payload()).integers("label-counts") == [0, 0, 2, 0]
 
 
 @pytest.mark.parametrize("place", ["machines", "server"])

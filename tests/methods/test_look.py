@@ -196,8 +196,8 @@ def test_nothing_beside_nothing_is_the_same_set() -> None:
 )
 def test_a_watch_is_told_of_a_looks_size_overlap_and_flaw(errors: list[int], settled: bool) -> None:
     watch, size = Watch(), sum(errors)
-    assert Look(errors, [20, 20], 0, 40).judged_by(watch)  # the first look is kept for want of another
-    Look(errors, [20, 20], size, size).judged_by(watch)
+    assert Look(errors, [20, 20], 0, 40).judged_by(watch, last=False).keep  # the first look is kept for want of another
+    Look(errors, [20, 20], size, size).judged_by(watch, last=False)
     assert watch.settled is settled
     assert watch.kept == (size if settled else 0)
 
@@ -272,6 +272,23 @@ def test_the_weights_that_were_last_to_be_kept_are_returned() -> None:
 def test_a_round_that_is_enough_may_still_be_kept_or_not() -> None:
     assert Rounds(keep={2, 3}, enough=3).run("stable", 4) == [3, 9]
     assert Rounds(keep={2}, enough=3).run("stable", 4) == [2, 4]
+
+
+def test_what_was_put_aside_can_be_come_back_to() -> None:
+    """Round 2 is put aside, round 3 kept, and round 4 says that the one put aside was better."""
+    verdicts = {1: Verdict(True, False), 2: Verdict(False, False, aside=True), 3: Verdict(True, False),
+                4: Verdict(False, True, back=True)}  # fmt: skip
+    config = tiny_config(identify_stop="stable", identify_averaging="none")
+    start = np.zeros(1, np.float32)
+
+    def step(number: int, weights: Any) -> Any:  # noqa: ARG001
+        return weights + 1
+
+    def judge(number: int, weights: Any) -> Verdict:  # noqa: ARG001
+        return verdicts[number]
+
+    kept = train_in_rounds(config, start, 4, step, judge)
+    assert kept.tolist() == [2.0]
 
 
 def test_where_nothing_is_kept_the_start_is_returned() -> None:

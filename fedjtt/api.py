@@ -33,7 +33,7 @@ from fedjtt.seeding import torch_generator
 from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.workers import WorkerPool
-from strategies.acceptance import Owner, nobody
+from strategies.reply_rules import Owner, nobody
 from strategies.staged import Observer
 
 Columns = Sequence[Any] | torch.utils.data.Dataset[Any]

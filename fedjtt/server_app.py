@@ -24,8 +24,8 @@ from fedjtt.models import ModelBuilder, digest
 from fedjtt.provide import Provider, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
-from strategies.acceptance import Owner, nobody
 from strategies.polling import PollingGrid
+from strategies.reply_rules import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
 

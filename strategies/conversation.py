@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
-from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedjtt.cache import pack_json, unpack_json
 from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError, ForgottenError
-from fedjtt.methods.base import Array, Payload, Place
+from fedjtt.methods.base import Payload, Place
 from fedjtt.methods.registry import CATEGORIES
 from fedjtt.records import ACTION, ARRAYS, CONFIG, failure_of, to_array_record
 from fedjtt.seeding import numpy_generator
-from strategies.acceptance import Acceptance, Owner
+from strategies.acceptance import Acceptance
 from strategies.exchange import (
     Problem,
     check_quorum,
@@ -26,9 +24,8 @@ from strategies.exchange import (
     wait_for_nodes,
 )
 from strategies.register import Absence, Register, Traffic
-
-Requests = Payload | Mapping[int, Payload]
-"""One request for all machines, or one for each by its partition id."""
+from strategies.reply_rules import Owner
+from strategies.requests import Requests
 
 FIRST = ("describe", "prepare", "census")
 """Actions that come before the server knows all machines."""
@@ -284,33 +281,3 @@ def _records(action: str, request: Payload) -> tuple[ArrayRecord, ConfigRecord]:
 
 def _has_forgotten(reply: Message) -> bool:
     return reply.has_content() and isinstance(failure_of(reply.content), ForgottenError)
-
-
-def pack_requests(action: str, requests: Requests) -> dict[str, Array]:
-    """Return an action's requests as arrays: an array that all machines share stands there once."""
-    whole = isinstance(requests, Payload)
-    each = {-1: requests} if isinstance(requests, Payload) else dict(requests)
-    numbers: dict[str, dict[str, Any]] = {}
-    arrays: dict[str, Array] = {}
-    places: dict[int, str] = {}
-    for machine, request in each.items():
-        numbers[str(machine)] = dict(request.numbers)
-        for name, array in request.arrays.items():
-            place = places.setdefault(id(array), f"array-{len(places)}")
-            arrays[place] = array
-            numbers[str(machine)][f"@{name}"] = place
-    about = {"action": action, "whole": whole, "requests": numbers}
-    return {**arrays, "about": pack_json(about)}
-
-
-def unpack_requests(saved: Mapping[str, Array]) -> tuple[str, Requests]:
-    """Return what :func:`pack_requests` packed."""
-    about = unpack_json(saved["about"])
-    requests = {
-        int(machine): Payload(
-            {name[1:]: saved[place] for name, place in values.items() if name.startswith("@")},
-            {name: value for name, value in values.items() if not name.startswith("@")},
-        )
-        for machine, values in about["requests"].items()
-    }
-    return about["action"], requests[-1] if about["whole"] else requests

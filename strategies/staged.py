@@ -16,11 +16,12 @@ from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
 from fedjtt.methods.prepare import prepare_machines
 from fedjtt.methods.registry import METHODS
 from fedjtt.records import from_records, to_array_record
-from strategies.acceptance import Owner, nobody
 from strategies.aggregators import identify_aggregator, robust_aggregator
-from strategies.conversation import Conversation, Requests, pack_requests, unpack_requests
+from strategies.conversation import Conversation
 from strategies.exchange import accept
 from strategies.register import Traffic
+from strategies.reply_rules import Owner, nobody
+from strategies.requests import Requests, pack_requests, unpack_requests
 
 KEPT = "kept/"
 """How states of a checkpoint are called that hold what a machine is told again."""

@@ -214,6 +214,7 @@ def test_tests_mirror_the_sources() -> None:
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.base": "tests/test_records.py, tests/methods",
         "fedjtt.methods.registry": "tests/test_client_app.py",
+        "strategies.reply_rules": "tests/strategies/test_acceptance.py",
         "strategies.conversation": "tests/strategies/test_staged.py, tests/strategies/test_faults.py",
         "experiments.commands": "tests/experiments/test_cli.py",
         "experiments.deploy.finding": "tests/experiments/deploy/test_check.py",

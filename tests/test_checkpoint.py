@@ -16,8 +16,6 @@ from fedjtt.api import simulate
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, RunError
-from fedjtt.methods.base import Payload
-from strategies.conversation import pack_requests, unpack_requests
 from tests.tiny import REPO, TINY, tiny_config, tiny_splits
 
 STATE = {"weights": np.arange(3, dtype=np.float32)}
@@ -103,24 +101,6 @@ def test_anew_removes_old_checkpoints_and_resume_keeps_them(tmp_path: Path) -> N
     Checkpoints.of_run(tmp_path, config).save({"a": STATE})
     assert Checkpoints.of_run(tmp_path, config.replace(on_restart="resume")).load()[0].keys() == {"a"}
     assert Checkpoints.of_run(tmp_path, config).load()[0] == {}
-
-
-def test_requests_come_back_and_an_array_that_machines_share_stands_there_once() -> None:
-    shared = np.arange(4.0)
-    requests = {machine: Payload({"models": shared}, {"own": machine, "sizes": [1, 2]}) for machine in (3, 5)}
-    packed = pack_requests("judge", requests)
-    assert len(packed) == 2  # the array and what is said about it
-    action, back = unpack_requests(packed)
-    assert action == "judge"
-    assert isinstance(back, dict)
-    assert {machine: request.numbers for machine, request in back.items()} == {
-        3: {"own": 3, "sizes": [1, 2]},
-        5: {"own": 5, "sizes": [1, 2]},
-    }
-    assert all(request.arrays["models"].tobytes() == shared.tobytes() for request in back.values())
-    _, one = unpack_requests(pack_requests("judge", Payload({"models": shared}, {"own": 0})))
-    assert isinstance(one, Payload)
-    assert one.integer("own") == 0
 
 
 # --- runs ---

@@ -105,7 +105,7 @@ def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path,
     assert watching.seen == local.seen
     assert folder.done
     assert {path.name for path in folder.path.iterdir()} == {
-        "config.json", "environment.json", "metrics.jsonl", "result.json", "weights.npy", "done",
+        "config.json", "environment.json", "ledger.csv", "metrics.jsonl", "result.json", "weights.npy", "done",
     }  # fmt: skip
 
 

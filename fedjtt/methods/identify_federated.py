@@ -177,7 +177,8 @@ class _Attempt:
         self.watch, self.best = Watch(**about["watch"]), about["best"]
         for name, value in about["model"].items():
             setattr(self.model, name, value)
-        return RoundState(about["number"], *(saved[name] for name in ROUND_WEIGHTS), enough=about["enough"])
+        weights = {name: saved[name] for name in ROUND_WEIGHTS}
+        return RoundState(number=about["number"], enough=about["enough"], **weights)
 
     def _advance(self, number: int, weights: Array) -> Array:
         """Let the drawn machines train for a round, and average."""

@@ -15,7 +15,7 @@ from fedjtt.errors import ConfigError
 @pytest.mark.parametrize(
     ("command", "own"),
     [
-        (run, {"config_file", "settings", "quiet"}),
+        (run, {"config_file", "settings", "quiet", "resume"}),
         (sweep, {"config_file", "settings", "quiet", "seeds", "jobs", "out", "report"}),
     ],
 )

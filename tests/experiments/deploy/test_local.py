@@ -60,7 +60,7 @@ def test_a_deployment_gives_the_same_weights_and_leaves_nothing(tmp_path: Path, 
     assert result["bytes"] == expected["bytes"]
     assert watching.seen == local.seen
     assert {path.name for path in folder.path.iterdir()} == {
-        "config.json", "environment.json", "metrics.jsonl", "result.json", "weights.npy", "done",
+        "config.json", "environment.json", "ledger.csv", "metrics.jsonl", "result.json", "weights.npy", "done",
     }  # fmt: skip
     assert execute_local(config, folder, None, seconds=0) == result  # done: only read
 

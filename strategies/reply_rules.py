@@ -1,0 +1,223 @@
+"""One rule for each action: a reply must fit the request, what its sender said before and what the server knows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedjtt.methods.averaging import by_size
+from fedjtt.methods.base import Array, Payload
+from fedjtt.training import Span
+
+Owner = Callable[[int], Array | None]
+"""From a partition id to the ids of that machine's train examples, where the server can know them; else None."""
+
+
+def nobody(partition_id: int) -> Array | None:  # noqa: ARG001 (an owner's signature)
+    """Know no machine's ids."""
+    return None
+
+
+@dataclass
+class Known:
+    """What a reply is judged by, beside the request: what the sender said before, and what the server knows itself.
+
+    Attributes
+    ----------
+    owner : callable
+        Gives the ids that a machine may name.
+    max_update_norm : float
+        Longest change of the weights that a machine may send; 0: any finite one.
+    ids : bool
+        Whether machines name their errors; if not, no id may leave them.
+    average : bool
+        Whether machines send averages of their weights in the robust stage.
+    parameters : int or None
+        Length of a model that a machine hands out, where it is known.
+    census, groups : dict
+        By partition id, the counts per label and per group that the machine gave first.
+    held : dict
+        By partition id and split, the counts that the machine evaluated on first.
+    """
+
+    owner: Owner = nobody
+    max_update_norm: float = 0.0
+    ids: bool = False
+    average: bool = False
+    parameters: int | None = None
+    census: dict[int, list[int]] = field(default_factory=dict)
+    groups: dict[int, list[int]] = field(default_factory=dict)
+    held: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+
+    def labels(self, machine: int) -> list[int]:
+        """Return the machine's train examples per label."""
+        if machine not in self.census:
+            raise ValueError("it has not said before how many examples it has")
+        return self.census[machine]
+
+    def examples(self, machine: int) -> int:
+        """Return the number of the machine's train examples."""
+        return sum(self.labels(machine))
+
+
+def _of_moments(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+    count, present = reply.integer("examples"), reply.arrays["present"]
+    for name, array in reply.arrays.items():
+        sums = name in ("total", "squares")
+        if array.dtype != (np.float64 if sums else np.uint8 if name == "schema" else np.int64):
+            return f"its {name} is {array.dtype}"
+        if sums and array.shape != (len(present), 3):
+            return f"its {name} is {list(array.shape)} for {len(present)} columns"
+        if name.startswith("category-") and (array.min(initial=0) < 0 or array.sum() != count):
+            return f"its {name} does not add up to its {count} examples"
+    if present.ndim != 1 or ((present < 0) | (present > count)).any():
+        return f"it counts numbers that its {count} examples do not have"
+    return ""
+
+
+def _of_census(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+    labels, groups = reply.integers("label-counts"), reply.integers("group-counts")
+    if reply.integer("examples") != sum(labels):
+        return f"its counts do not add up to its {reply.integer('examples')} examples"
+    if groups:
+        width = max(1, len(groups) // max(1, len(labels)))
+        if [sum(groups[place : place + width]) for place in range(0, len(groups), width)] != labels:
+            return "its counts per group are not those per label"
+    owned = known.owner(machine)
+    if owned is not None and len(owned) != sum(labels):
+        return f"it counts {sum(labels)} examples, and its part has {len(owned)}"
+    if known.census.setdefault(machine, labels) != labels or known.groups.setdefault(machine, groups) != groups:
+        return "its counts are not those that it gave before"
+    return ""
+
+
+def _of_update(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    sent = request.arrays["weights"]
+    for name, array in reply.arrays.items():
+        if array.shape != sent.shape or array.dtype != sent.dtype:
+            return f"{name} is {array.dtype} {list(array.shape)}, not {sent.dtype} {list(sent.shape)}"
+    size, own = reply.real("size"), known.examples(machine)
+    least, most = _sizes(known, machine, request)
+    if not least * (1 - 1e-9) <= size <= most * (1 + 1e-9):
+        return f"its weighted size is {size:g}, which {own} examples do not have"
+    return _too_long(known.max_update_norm, request, reply) if known.max_update_norm else ""
+
+
+def _sizes(known: Known, machine: int, request: Payload) -> tuple[float, float]:
+    """Return the smallest and the largest weighted size that the machine's examples can have."""
+    own = known.examples(machine)
+    if "group-counts" in request.numbers:  # every group weighs the same over all machines
+        overall = request.integers("group-counts")
+        weight = sum(overall) / sum(count > 0 for count in overall)
+        groups = zip(known.groups[machine], overall, strict=True)
+        size = sum(count * weight / max(1, total) for count, total in groups)
+        return size, size
+    return own, own * (request.integer("factor") + 1 if "factor" in request.numbers else 1)
+
+
+def _too_long(bound: float, request: Payload, reply: Payload) -> str:
+    """Object to what goes too far: the weights, and their average, which lies between the last one and the weights."""
+    sent = request.arrays["weights"].astype(np.float64)
+    length = float(np.linalg.norm(reply.arrays["weights"] - sent))
+    if length > bound:
+        return f"its update is {length:.3g} long; max-update-norm is {bound:g}"
+    if "average" in reply.arrays:
+        before = request.arrays.get("average", sent).astype(np.float64)
+        away = float(np.linalg.norm(sent - before))
+        length = float(np.linalg.norm(reply.arrays["average"] - before))
+        if length > away + bound:
+            return (
+                f"its average moved by {length:.3g}; max-update-norm is {bound:g}, and the weights were {away:.3g} away"
+            )
+    return ""
+
+
+def _of_fit(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    if objection := _of_update(known, machine, request, reply):
+        return objection
+    span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
+    if "mean-size" in request.numbers:
+        span = by_size(span, reply.real("size") / request.real("mean-size"))
+    return "" if reply.integer("steps") == span.steps else f"it made {reply.integer('steps')} steps of {span.steps}"
+
+
+def _of_error_set(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    examples, errors = known.examples(machine), reply.integer("errors")
+    if reply.integer("examples") != examples:
+        return f"it reports on {reply.integer('examples')} examples and has {examples}"
+    if errors > examples:
+        return f"it calls {errors} of its {examples} examples wrong"
+    if "majority" in request.numbers:
+        minority, hits = reply.integer("minority"), reply.integer("true-positives")
+        if not (0 <= minority <= examples and 0 <= hits <= min(errors, minority)):
+            return f"{hits} true positives do not fit {errors} errors and {minority} minority examples"
+    return _of_ids(known.owner(machine), reply.arrays["error-ids"], errors) if known.ids else ""
+
+
+def _of_judgement(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    wrong, sizes = reply.integers("label-errors"), reply.integers("label-sizes")
+    if sizes != known.labels(machine):
+        return "its counts per label are not those that it gave before"
+    if not _within(wrong, sizes) or sum(wrong) != reply.integer("errors"):
+        return f"its errors per label do not add up to {reply.integer('errors')} of its examples"
+    return _of_error_set(known, machine, request, reply)
+
+
+def _of_ids(owned: Array | None, ids: Array, errors: int) -> str:
+    if ids.dtype.kind not in "iu" or ids.ndim != 1:
+        return f"its ids are {ids.dtype} {list(ids.shape)}, not a list of whole numbers"
+    if len(np.unique(ids)) != len(ids):
+        return f"{len(ids) - len(np.unique(ids))} ids stand in it more than once"
+    if len(ids) != errors:
+        return f"it names {len(ids)} ids and announces {errors} errors"
+    foreign = 0 if owned is None else int((~np.isin(ids, owned)).sum())
+    return f"{foreign} of its {len(ids)} ids are not its own" if foreign else ""
+
+
+def _of_look(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    sizes, errors = reply.integers("label-sizes"), reply.integers("label-errors")
+    both, either = reply.integer("both"), reply.integer("either")
+    if not _within(sizes, known.labels(machine)) or sum(sizes) > request.integer("sample"):
+        return "it looked at more examples than it has or was asked to"
+    if not _within(errors, sizes) or both > sum(errors) or not both <= either <= sum(sizes):
+        return "its counts do not fit the examples that it looked at"
+    return ""
+
+
+def _of_model(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+    if reply.integer("machine") != machine:
+        return f"it hands out the model of machine {reply.integer('machine')}"
+    model = reply.arrays["model"]
+    if model.ndim != 1 or model.dtype != np.float32 or len(model) != (known.parameters or len(model)):
+        return f"its model is {model.dtype} {list(model.shape)}, not float32 [{known.parameters or 'parameters'}]"
+    return ""
+
+
+def _of_counts(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    count, attributes = reply.integers("count"), reply.integer("attributes")
+    if not _within(reply.integers("correct"), count):
+        return "it has more correct predictions than examples in a group"
+    labels, groups = known.census.get(machine), known.groups.get(machine)
+    if labels and groups and len(count) != (len(groups) if attributes else len(labels)):
+        return f"it counts {len(count)} groups and has {len(groups if attributes else labels)}"
+    if known.held.setdefault((machine, request.integer("split")), count) != count:
+        return "it evaluates on other counts than before"
+    return ""
+
+
+def _within(parts: list[int], wholes: list[int]) -> bool:
+    return len(parts) == len(wholes) and all(0 <= part <= whole for part, whole in zip(parts, wholes, strict=True))
+
+
+Rule = Callable[[Known, int, Payload, Payload], str]
+RULES: Mapping[str, Rule] = {
+    "describe": _of_moments,
+    "census": _of_census,
+    "learn": _of_update,
+    "fit": _of_fit,
+    "look": _of_look,
+    "identify": _of_error_set,
+    "judge": _of_judgement,
+    "lend": _of_model,
+    "assess": _of_counts,
+}

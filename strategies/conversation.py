@@ -142,7 +142,7 @@ class Conversation:
         payloads, refused = self._judged(place, action, request, found.good)
         problems += [*found.problems, *refused]
         if place == "machines":
-            meant = set(request if isinstance(request, Mapping) else range(self.config.machines)) - set(done)
+            meant = set(request if isinstance(request, Mapping) else self._asked(action)) - set(done)
             named = {problem.machine for problem in problems}
             problems += self.register.absent(meant - named, messages, replies, asked - len(done) - len(messages))
         return _Tried(asked, payloads, problems, found.failure)
@@ -183,7 +183,11 @@ class Conversation:
         if isinstance(request, Mapping) or place == "server":
             return len(messages) if isinstance(request, Payload) else len(request)
         share = float(self.config.fraction_train) if action in DRAWN else 1.0
-        return max(len(messages), round(share * self.config.machines))
+        return max(len(messages), round(share * len(self._asked(action))))
+
+    def _asked(self, action: str) -> list[int]:
+        """Return the machines that an action is for, by what is known of them."""
+        return [machine for machine in range(self.config.machines) if action not in DRAWN or self._trains(machine)]
 
     def _enter(self, problems: list[Problem], stage: str, server_round: int) -> None:
         for problem in problems:
@@ -263,7 +267,10 @@ class Conversation:
     def _can_train(self, node: int) -> bool:
         """Return whether a machine has an example to train on; a host may have test rows only."""
         machine = self.register.machine_of(node)
-        return machine is None or self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
+        return machine is None or self._trains(machine)
+
+    def _trains(self, machine: int) -> bool:
+        return self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""

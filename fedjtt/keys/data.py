@@ -1,0 +1,38 @@
+"""Which data, and how it is spread over the machines."""
+
+from pydantic import Field
+
+from fedjtt.choices import DATASETS, DIFFICULTIES, PARTITIONS
+from fedjtt.keys.field import Auto, Keys, choice
+
+
+class DataKeys(Keys):
+    """Which data, and how it is spread over the machines."""
+
+    dataset: str = choice(
+        "digits", DATASETS, "dataset to train on; csv, heart4 and image-folder: every machine has rows of its own"
+    )
+    data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
+    schema_file: str = Field(
+        "", description="TOML file that says what the columns of csv or image-folder mean, from data-dir on"
+    )
+    host_files: str = Field(
+        "",
+        description="a folder with a CSV file for every machine, or the files with commas between them, from data-dir "
+        "on; a node can name its own as data-file in its node config",
+    )
+    min_count: int = Field(
+        5, ge=1, description="rows that a sum must be over to leave a machine, where machines have rows of their own"
+    )
+    download: bool = Field(False, description="let torchvision download missing files into data-dir")
+    difficulty: str = choice(
+        "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
+    )
+    corner: str = choice("top-right", ("top-left", "top-right"), "corner of the coloured box")
+    spurious_strength: float | Auto = Field(
+        "auto", description="share of a class in its own colour, (0, 1]; auto: .9 for digits, .995 for spuco-mnist"
+    )
+    label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
+    core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
+    partition: str = choice("iid", PARTITIONS, "how the train data is spread over the machines")
+    dirichlet_alpha: float = Field(0.5, gt=0, description="concentration of the dirichlet partitions; small is uneven")

@@ -17,6 +17,7 @@ from fedjtt.keys.data import DataKeys
 from fedjtt.keys.field import kebab
 from fedjtt.keys.identify import IdentifyKeys
 from fedjtt.keys.machines import MachineKeys
+from fedjtt.keys.privacy import PrivacyKeys
 from fedjtt.keys.robust import RobustKeys
 from fedjtt.keys.run import RunKeys
 from fedjtt.rules import bad_value, contradiction
@@ -26,7 +27,8 @@ PLACES = ("engine", "workers", "device", "out", "data-dir", "download")
 NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"})
 
 
-class RunConfig(RunKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):  # pydantic lists the last family first
+# Pydantic lists the last family first.
+class RunConfig(RunKeys, PrivacyKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):
     """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
 
     @model_validator(mode="after")

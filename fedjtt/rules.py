@@ -76,9 +76,32 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def privacy_contradiction(config: "RunConfig") -> str | None:
+    """Return what would undo clipping or noise, or None."""
+    values = config.flat()
+    given = [key for key in ("clip-update-norm", "noise-multiplier", "count-noise") if values[key]]
+    if not given:
+        return f"noise-seed is {config.noise_seed}, but there is no noise; leave it out" if config.noise_seed else None
+    said = f"{given[-1]} is {values[given[-1]]}, but"
+    if config.robust == "central":
+        return f"{said} robust is central, where machines name ids; set robust to federated"
+    if config.identify == "peers" and config.method == "jtt":
+        return f"{said} identify is peers, where machines hand out models; set identify to federated or local"
+    if config.averaging == "ema" and config.clip_update_norm:
+        return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
+    if config.aggregator == "fednova" and config.count_noise:
+        return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
+    if config.noise_multiplier and not config.clip_update_norm:
+        return f"{said} clip-update-norm is 0, and noise is scaled to a bound; set clip-update-norm"
+    others = [key for key in ("aggregator", "identify-aggregator") if values[key] != "fedavg"]
+    if config.noise_multiplier and others:
+        return f"{said} {others[0]} is {values[others[0]]}; noise is for a mean: set {others[0]} to fedavg"
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    if (text := own_data_contradiction(config)) is not None:
+    if (text := own_data_contradiction(config) or privacy_contradiction(config)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

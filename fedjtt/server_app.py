@@ -97,6 +97,7 @@ def run_method(
         "bytes": _bytes(strategy),
         "notes": strategy.notes,
         "missing": strategy.talk.register.missing(),
+        "privacy": strategy.noise.spent(),
     }
     return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
 

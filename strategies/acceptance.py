@@ -37,7 +37,14 @@ class Acceptance(Known):
     @classmethod
     def of_run(cls, config: RunConfig, owner: Owner) -> "Acceptance":
         """Return what judges a run's replies."""
-        return cls(owner, config.max_update_norm, config.robust == "central", config.averaging == "ema")
+        return cls(
+            owner,
+            config.max_update_norm,
+            alike=bool(config.noise_multiplier),
+            noisy=bool(config.count_noise),
+            ids=config.robust == "central",
+            average=config.averaging == "ema",
+        )
 
     def objection(self, action: str, machine: int, request: Payload, reply: Payload) -> str:
         """Return what is wrong with a reply, in words, or an empty string."""

@@ -1,5 +1,6 @@
 """One rule for each action: a reply must fit the request, what its sender said before and what the server knows."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -28,6 +29,10 @@ class Known:
         Gives the ids that a machine may name.
     max_update_norm : float
         Longest change of the weights that a machine may send; 0: any finite one.
+    alike : bool
+        Whether all machines' updates count alike, as under noise-multiplier.
+    noisy : bool
+        Whether counts have noise: then they need not fit what is known, or was said before a restart.
     ids : bool
         Whether machines name their errors; if not, no id may leave them.
     average : bool
@@ -42,6 +47,8 @@ class Known:
 
     owner: Owner = nobody
     max_update_norm: float = 0.0
+    alike: bool = False
+    noisy: bool = False
     ids: bool = False
     average: bool = False
     parameters: int | None = None
@@ -83,6 +90,9 @@ def _of_census(known: Known, machine: int, request: Payload, reply: Payload) -> 
         width = max(1, len(groups) // max(1, len(labels)))
         if [sum(groups[place : place + width]) for place in range(0, len(groups), width)] != labels:
             return "its counts per group are not those per label"
+    if known.noisy:
+        known.census[machine], known.groups[machine] = labels, groups
+        return ""
     owned = known.owner(machine)
     if owned is not None and len(owned) != sum(labels):
         return f"it counts {sum(labels)} examples, and its part has {len(owned)}"
@@ -105,6 +115,10 @@ def _of_update(known: Known, machine: int, request: Payload, reply: Payload) -> 
 
 def _sizes(known: Known, machine: int, request: Payload) -> tuple[float, float]:
     """Return the smallest and the largest weighted size that the machine's examples can have."""
+    if known.alike:
+        return 1.0, 1.0
+    if known.noisy:
+        return 0.0, math.inf
     own = known.examples(machine)
     if "group-counts" in request.numbers:  # every group weighs the same over all machines
         overall = request.integers("group-counts")
@@ -143,7 +157,7 @@ def _of_fit(known: Known, machine: int, request: Payload, reply: Payload) -> str
 
 def _of_error_set(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     examples, errors = known.examples(machine), reply.integer("errors")
-    if reply.integer("examples") != examples:
+    if reply.integer("examples") != examples and not known.noisy:
         return f"it reports on {reply.integer('examples')} examples and has {examples}"
     if errors > examples:
         return f"it calls {errors} of its {examples} examples wrong"
@@ -156,7 +170,7 @@ def _of_error_set(known: Known, machine: int, request: Payload, reply: Payload) 
 
 def _of_judgement(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     wrong, sizes = reply.integers("label-errors"), reply.integers("label-sizes")
-    if sizes != known.labels(machine):
+    if sizes != known.labels(machine) and not known.noisy:
         return "its counts per label are not those that it gave before"
     if not _within(wrong, sizes) or sum(wrong) != reply.integer("errors"):
         return f"its errors per label do not add up to {reply.integer('errors')} of its examples"
@@ -177,7 +191,8 @@ def _of_ids(owned: Array | None, ids: Array, errors: int) -> str:
 def _of_look(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     sizes, errors = reply.integers("label-sizes"), reply.integers("label-errors")
     both, either = reply.integer("both"), reply.integer("either")
-    if not _within(sizes, known.labels(machine)) or sum(sizes) > request.integer("sample"):
+    fits = _within(sizes, known.labels(machine)) and sum(sizes) <= request.integer("sample")
+    if not fits and not known.noisy:
         return "it looked at more examples than it has or was asked to"
     if not _within(errors, sizes) or both > sum(errors) or not both <= either <= sum(sizes):
         return "its counts do not fit the examples that it looked at"
@@ -200,7 +215,7 @@ def _of_counts(known: Known, machine: int, request: Payload, reply: Payload) -> 
     labels, groups = known.census.get(machine), known.groups.get(machine)
     if labels and groups and len(count) != (len(groups) if attributes else len(labels)):
         return f"it counts {len(count)} groups and has {len(groups if attributes else labels)}"
-    if known.held.setdefault((machine, request.integer("split")), count) != count:
+    if not known.noisy and known.held.setdefault((machine, request.integer("split")), count) != count:
         return "it evaluates on other counts than before"
     return ""
 

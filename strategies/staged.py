@@ -22,6 +22,7 @@ from strategies.exchange import accept
 from strategies.register import Traffic
 from strategies.reply_rules import Owner, nobody
 from strategies.requests import Requests, pack_requests, unpack_requests
+from strategies.update_noise import UpdateNoise
 
 KEPT = "kept/"
 """How states of a checkpoint are called that hold what a machine is told again."""
@@ -61,6 +62,8 @@ class StagedStrategy(Strategy):
         What the result should say about itself.
     talk : Conversation
         The exchanges: what they cost, and who was missing when.
+    noise : UpdateNoise
+        What is added to a round's mean, and what that is worth.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class StagedStrategy(Strategy):
         self.initial: Array | None = None
         self.notes: list[str] = []
         self.talk = Conversation(config, server_grid, self.note, owner)
+        self.noise = UpdateNoise.of_run(config)
         self._observer = observer
         self._aggregators = {"robust": robust_aggregator(config)}
         self._current: Array | None = None
@@ -192,7 +196,8 @@ class StagedStrategy(Strategy):
             self._aggregators[stage] = made(self.config)
             if server_round > 1 and (state := self._saved.get(f"aggregator/{stage}")) is not None:
                 self._aggregators[stage].resume(state)
-        self._current = self._aggregators[stage].combine(server_round, current, updates)
+        joined = self._aggregators[stage].combine(server_round, current, updates)
+        self._current = self.noise.on(joined, sum(size for _, size in updates), stage, server_round)
         return self._current
 
     def spent(self, stage: str) -> tuple[int, int]:
@@ -230,7 +235,13 @@ class StagedStrategy(Strategy):
 
     def _about(self) -> dict[str, Any]:
         traffic = {stage: [cost.sent, cost.received] for stage, cost in self.traffic.items()}
-        return {"notes": self.notes, "told": self._told, "traffic": traffic, **self.talk.register.packed()}
+        return {
+            "notes": self.notes,
+            "releases": self.noise.releases,
+            "told": self._told,
+            "traffic": traffic,
+            **self.talk.register.packed(),
+        }
 
     def _resume(self, checkpoints: Checkpoints) -> None:
         """Take over the last good checkpoint, if there is one."""
@@ -238,6 +249,7 @@ class StagedStrategy(Strategy):
         if (server := self._saved.get("server")) is not None:
             about = unpack_json(server["about"])
             self.notes.extend(about["notes"])
+            self.noise.releases = about["releases"]
             self.talk.register.unpack(about)
             for stage, (sent, received) in about["traffic"].items():
                 self.book(stage, sent, received)

@@ -48,6 +48,7 @@ ONLY_IN = {
         "fedjtt.simulation",
         "strategies",
         "experiments.benchmarks",
+        "experiments.poisoned",
     ),
     "typer": ("experiments",),
     "click": ("experiments",),

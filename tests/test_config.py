@@ -27,7 +27,9 @@ OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
-    "dirichlet-alpha": 0.6, "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
+    "dirichlet-alpha": 0.6, "max-error-fraction": 0.3, "clip-update-norm": 2.0, "noise-multiplier": 0.5,
+    "count-noise": 1.5, "noise-seed": 4,
+    "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
     "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
     "identify-epochs": 11, "identify-rounds": 11, "identify-min-steps": 7, "identify-batch-size": 9,
     "identify-learning-rate": 0.02, "identify-warm-up": 0.2, "identify-weight-decay": 0.04, "identify-clip-norm": 0.7,
@@ -247,6 +249,10 @@ def test_the_pull_of_fedprox_needs_fedprox() -> None:
     assert RunConfig.parse({"proximal-mu": 0.1, "aggregator": "fedprox"}).proximal_mu == 0.1
 
 
+PRIVATE: dict[str, Any] = {
+    "clip-update-norm": 1.0, "noise-multiplier": 1.0, "count-noise": 1.0, "noise-seed": 1, "robust": "federated",
+    "averaging": "none",
+}  # fmt: skip
 CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     (
         {"upsample-fraction": "validated", "selection": "last"},
@@ -276,6 +282,39 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "proximal-mu is 0.1 but aggregator is fedmedian; set aggregator to fedprox, or proximal-mu to 0",
         {"aggregator": "fedprox"},
     ),
+    (
+        {**PRIVATE, "robust": "central"},
+        "count-noise is 1.0, but robust is central, where machines name ids; set robust to federated",
+        {"robust": "federated"},
+    ),
+    (
+        {**PRIVATE, "identify": "peers"},
+        "count-noise is 1.0, but identify is peers, where machines hand out models; set identify to federated or local",
+        {"identify": "local"},
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "averaging": "ema"},
+        "noise-multiplier is 1.0, but averaging is ema, and averages of weights are not shortened; set averaging to "
+        "none",
+        {"averaging": "none"},
+    ),
+    (
+        {**PRIVATE, "noise-multiplier": 0, "aggregator": "fednova"},
+        "count-noise is 1.0, but aggregator is fednova, which needs the true sizes; set aggregator to fedavg",
+        {"aggregator": "fedavg"},
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "clip-update-norm": 0},
+        "noise-multiplier is 1.0, but clip-update-norm is 0, and noise is scaled to a bound; set clip-update-norm",
+        {"clip-update-norm": 2.0},
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "identify-aggregator": "fedmedian"},
+        "noise-multiplier is 1.0, but identify-aggregator is fedmedian; noise is for a mean: set identify-aggregator "
+        "to fedavg",
+        {"identify-aggregator": "fedavg"},
+    ),
+    ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (
         {"engine": "in-process", "workers": 2, "threads": 3},
         "workers is 2 and threads is 3: torch's threads hang in forked workers; set one of them to 1, or use engine = "
@@ -331,6 +370,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
     fixed = {"spurious-strength": 0.9, "difficulty": "large"}
     changed = {}
     for key, value in OTHER.items():
+        if key in PRIVATE and key not in ("robust", "averaging"):
+            others = {**base, **PRIVATE, "aggregator": "fedavg"}
+            assert RunConfig.parse({**others, key: value}).run_id != RunConfig.parse(others).run_id
+            continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
             continue

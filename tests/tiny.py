@@ -57,6 +57,7 @@ TINY: dict[str, Any] = {
     "weight-decay": 0.003,
     "clip-norm": 0.0,
     "fraction-train": 1.0,
+    "max-error-fraction": 1.0,
 }
 
 

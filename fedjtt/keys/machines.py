@@ -29,3 +29,9 @@ class MachineKeys(Keys):
     max_update_norm: float = Field(
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
     )
+    max_error_fraction: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a machine's examples in its error set above which the result names the machine",
+    )

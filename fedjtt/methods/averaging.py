@@ -46,6 +46,15 @@ def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:
     return mean.astype(vectors[0].dtype)
 
 
+def shortened(sent: Array, trained: Array, bound: float) -> Array:
+    """Return trained weights whose change from those that were sent is at most `bound` long; 0: as long as it is."""
+    change = trained.astype(np.float64) - sent
+    length = float(np.linalg.norm(change))
+    if not bound or length <= bound:
+        return trained
+    return (sent + change * (bound / length)).astype(trained.dtype)
+
+
 def running_mean(mean: Array, vector: Array, number: int) -> Array:
     """Return the mean of a sequence after its `number`-th vector (from 1), later ones counting for more.
 

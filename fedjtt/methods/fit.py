@@ -18,7 +18,7 @@ from fedjtt.config import RunConfig, digest_of
 from fedjtt.data.sampling import draw_batches
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
-from fedjtt.methods.averaging import by_size, normalised, weighted_mean
+from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
 from fedjtt.training import Span, TrainSettings, train
 
@@ -77,9 +77,13 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         span,
         None if average is None else torch.from_numpy(average),
     )  # fmt: skip
-    arrays = {"weights": model.vector.cpu().numpy().copy()}
+    arrays = {
+        "weights": shortened(request.arrays["weights"], model.vector.cpu().numpy().copy(), config.clip_update_norm)
+    }
     if outcome.average is not None:
         arrays["average"] = outcome.average.cpu().numpy()
+    if config.noise_multiplier:  # what a machine adds to the sum must not depend on how much it has
+        size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
     return Payload(arrays, numbers)
 

@@ -150,14 +150,32 @@ def join_reports(
     seconds = [machine["seconds"] for machine in machines]
     earlier = before or {"sum": 0.0, "slowest": 0.0}
     overall = _overall_report(replies)
+    flagged = flag_large_sets(server, replies)
     server.progress("identify", len(machines), len(machines), overall)
     return Identified(
         examples=[machine["samples"] for machine in machines],
         errors=[machine["error-set-size"] for machine in machines],
         ids=ids,
-        report={**overall, **(about or {}), "machines": machines},
+        report={**overall, **(about or {}), "machines": machines, "flagged": flagged},
         seconds={"sum": earlier["sum"] + sum(seconds), "slowest": earlier["slowest"] + max(seconds)},
     )
+
+
+def flag_large_sets(server: Server, replies: Sequence[Payload]) -> list[int]:
+    """Return the machines whose error set is larger than ``max-error-fraction`` allows, and say so: broken or hostile.
+
+    Their sets count all the same: that a model is wrong about a machine's data may also be what was looked for.
+    """
+    most = server.config.max_error_fraction
+    flagged = [
+        reply.integer("partition-id")
+        for reply in replies
+        if reply.integer("errors") > most * reply.integer("examples") and "partition-id" in reply.numbers
+    ]
+    if flagged:
+        named = ", ".join(map(str, flagged))
+        server.note(f"machines {named} call more than {most:g} of their examples wrong: look at their data")
+    return flagged
 
 
 def request_of(population: Population) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fedjtt.inference.guard import flaw_of
 from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
+from fedjtt.methods.averaging import shortened
 from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import Identified, added_up, join_reports, request_of
@@ -44,8 +45,9 @@ def learn(node: Node, request: Payload) -> Payload:
     own = torch.bincount(part.dataset.label[part.rows], minlength=part.dataset.num_labels)
     shift = label_shift(own, overall, node.config.identify_label_correction).to(model.vector.device)
     seconds = train_span(node, model, schedule, span, request.integer("round") - 1, shift)
-    weights = model.vector.cpu().numpy().copy()
-    return Payload({"weights": weights}, {"size": float(len(part)), "seconds": seconds})
+    weights = shortened(request.arrays["weights"], model.vector.cpu().numpy().copy(), node.config.clip_update_norm)
+    size = 1.0 if node.config.noise_multiplier else float(len(part))
+    return Payload({"weights": weights}, {"size": size, "seconds": seconds})
 
 
 def _schedule(config: RunConfig, total: int, gentle: bool) -> Schedule:

@@ -39,7 +39,7 @@ IDENTIFY_KEYS = (
     "identify-weight-decay", "identify-clip-norm", "identify-optimizer", "identify-averaging",
     "identify-label-correction", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
     "identify-guard", "identify-aggregator", "identify-server-learning-rate", "fraction-train", "peers",
-    "peer-vote", "momentum", "device",
+    "peer-vote", "momentum", "device", "clip-update-norm", "noise-multiplier", "count-noise", "noise-seed",
 )  # fmt: skip
 SMALLEST_BATCH = 8
 SCALED_WARM_UP = 0.1

@@ -6,6 +6,7 @@ from fedjtt.config import RunConfig
 from fedjtt.methods.assess import assess
 from fedjtt.methods.base import Action, Method
 from fedjtt.methods.census import census
+from fedjtt.methods.count_noise import noised
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_balanced import GroupBalanced
@@ -30,7 +31,7 @@ CATEGORIES = {
 
 def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
-    before: dict[str, Action] = {"describe": describe, "prepare": prepare}
+    before: dict[str, Action] = {"describe": noised("describe", describe), "prepare": prepare}
     actions: dict[str, Action] = {
         "census": census,
         "initial": initial,
@@ -42,4 +43,4 @@ def action_for(name: str, config: RunConfig) -> Action:
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
     }
-    return before[name] if name in before else on_prepared(actions[name])
+    return before[name] if name in before else on_prepared(noised(name, actions[name]))

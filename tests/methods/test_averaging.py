@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fedjtt.methods.averaging import by_size, normalised, running_mean, weighted_mean
+from fedjtt.methods.averaging import by_size, normalised, running_mean, shortened, weighted_mean
 from fedjtt.training import Span
 
 
@@ -115,3 +115,13 @@ def test_the_running_mean_changes_neither_vector() -> None:
     # 4 / (2 + 3) of the way from the first to the second
     np.testing.assert_allclose(running_mean(mean, vector, 2), [1 + 0.8 * 2, 2 + 0.8 * 4], rtol=1e-6)
     assert (mean.tolist(), vector.tolist()) == ([1, 2], [3, 6])
+
+
+def test_an_update_is_shortened_to_the_bound_along_its_own_direction() -> None:
+    """(3, 4) is 5 long; at most 2.5 leaves half of it."""
+    sent = np.array([1.0, 1.0], dtype=np.float32)
+    trained = np.array([4.0, 5.0], dtype=np.float32)
+    assert shortened(sent, trained, 2.5).tolist() == [2.5, 3.0]
+    assert shortened(sent, trained, 5.0) is trained
+    assert shortened(sent, trained, 0.0) is trained
+    assert shortened(sent, trained, 2.5).dtype == np.float32

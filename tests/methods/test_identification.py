@@ -11,6 +11,7 @@ from fedjtt.methods.census import Population
 from fedjtt.methods.identification import (
     Found,
     errors_by_label,
+    flag_large_sets,
     join_reports,
     pack_found,
     recall_found,
@@ -93,7 +94,7 @@ def test_reports_are_joined_by_hand() -> None:
     assert found.seconds == {"sum": 16.0, "slowest": 7.0}
     machines = found.report.pop("machines")
     assert found.report == {
-        "error-set-size": 5, "precision": 3 / 5, "recall": 3 / 6, "minority": 6, "rounds": 5,
+        "error-set-size": 5, "precision": 3 / 5, "recall": 3 / 6, "minority": 6, "rounds": 5, "flagged": [],
     }  # fmt: skip
     assert [(each["precision"], each["recall"]) for each in machines] == [(1 / 2, 1 / 4), (None, None), (2 / 3, 1.0)]
     assert [(each["tries"], each["useless"]) for each in machines] == [(1, False), (2, True), (1, False)]
@@ -106,3 +107,16 @@ def test_where_one_machine_knows_no_attribute_the_whole_is_not_known() -> None:
     assert (found.report["precision"], found.report["recall"]) == (None, None)
     assert "minority" not in found.report
     assert found.seconds == {"sum": 3.0, "slowest": 2.0}
+
+
+def test_a_machine_that_calls_too_much_wrong_is_named() -> None:
+    """Of 10 examples each, 6 are more than half; 5 are not."""
+    strategy, _ = parts_of_a_run(tiny_config(max_error_fraction=0.5), tiny_splits())
+    replies = [
+        report(10, list(range(errors)), 1.0, **{"minority": 0, "true-positives": 0, "partition-id": machine})
+        for machine, errors in ((3, 6), (5, 5), (8, 10))
+    ]
+    assert flag_large_sets(strategy, replies) == [3, 8]
+    assert strategy.notes == ["machines 3, 8 call more than 0.5 of their examples wrong: look at their data"]
+    assert flag_large_sets(strategy, replies[1:2]) == []
+    assert len(strategy.notes) == 1

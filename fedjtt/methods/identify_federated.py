@@ -198,7 +198,11 @@ class _Attempt:
 
     def _look(self, number: int, weights: Array) -> Look:
         """Let ten machines at most look at a sample of their data; that costs them time, and the model its way down."""
-        numbers: dict[str, Scalar] = {"sample": max(1, LOOK_EXAMPLES // len(self.lookers)), "first": int(number == 1)}
+        numbers: dict[str, Scalar] = {
+            "sample": max(1, LOOK_EXAMPLES // len(self.lookers)),
+            "first": int(number == 1),
+            "number": number,
+        }
         request = Payload({"weights": weights}, numbers)
         replies = self.server.ask("machines", "look", dict.fromkeys(self.lookers, request), number)
         again = Payload(request.arrays, {**numbers, "first": 1})

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from fedjtt.seeding import numpy_generator
 # Over all machines that look: a half per cent of it is 50 examples, enough to tell one set from another.
 LOOK_EXAMPLES = 10_000
 LOOK_MACHINES = 10
-MASK = "look-mask"
+MASK, BEFORE, NUMBER = "look-mask", "look-before", "look-number"
 ROUND_WEIGHTS = ("current", "mean", "kept", "aside")
 
 
@@ -84,6 +85,9 @@ def look_at(node: Node, model: FlatModel, examples: int, before: Tensor | None) 
 def look(node: Node, request: Payload) -> Payload:
     """Report a machine's look at the incoming model; ``sample`` in the request is the most examples it looks at.
 
+    A look whose reply was lost is asked for again, with the same ``number``: it is compared with what the first one was
+    compared with, not with itself.
+
     Raises
     ------
     ForgottenError
@@ -93,9 +97,12 @@ def look(node: Node, request: Payload) -> Payload:
     examples, first = min(request.integer("sample"), len(node.data.train)), bool(request.integer("first"))
     if not first and MASK not in node.memo:
         raise ForgottenError("the machine has forgotten its last look")
-    before = None if first else unpack_mask(node.memo[MASK], examples)
+    number = np.array([request.integer("number")])
+    if node.memo.get(NUMBER) != number:
+        node.memo[BEFORE] = node.memo.get(MASK, np.zeros(0, dtype=np.uint8))
+    before = None if first else unpack_mask(node.memo[BEFORE], examples)
     seen, mask = look_at(node, node.load(request.arrays["weights"]), examples, before)
-    node.memo[MASK] = pack_mask(mask)
+    node.memo.update({MASK: pack_mask(mask), NUMBER: number})
     return Payload(
         numbers={
             "label-errors": seen.errors,

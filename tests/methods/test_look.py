@@ -11,7 +11,7 @@ from fedjtt.evaluation import outputs_of
 from fedjtt.inference.splits import SPLITS, misclassified
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.base import Array, Node, Payload
-from fedjtt.methods.look import MASK, Look, Verdict, joined, look, look_at, lookers, train_in_rounds
+from fedjtt.methods.look import BEFORE, MASK, NUMBER, Look, Verdict, joined, look, look_at, lookers, train_in_rounds
 from tests.tiny import grouped, node_of, tiny_config, tiny_splits
 
 DATA = tiny_splits().train
@@ -29,10 +29,14 @@ def models(count: int) -> list[Array]:
     return [start + chance.normal(scale=0.1, size=start.shape).astype(np.float32) for _ in range(count)]
 
 
-def looked(node: Node, weights: Array, sample: int = 10_000, first: bool | None = None) -> Payload:
-    """Look; by itself that is the first look of a machine that has not looked before."""
+def looked(
+    node: Node, weights: Array, sample: int = 10_000, first: bool | None = None, number: int | None = None
+) -> Payload:
+    """Look; by itself that is the first look of a machine that has not looked before, or the next one."""
     is_first = "look-mask" not in node.memo if first is None else first
-    return look(node, Payload({"weights": weights}, {"sample": sample, "first": int(is_first)}))
+    if number is None:
+        number = int(node.memo["look-number"][0]) + 1 if "look-number" in node.memo else 1
+    return look(node, Payload({"weights": weights}, {"sample": sample, "first": int(is_first), "number": number}))
 
 
 class Noting:
@@ -141,6 +145,17 @@ def test_a_machine_that_has_forgotten_its_last_look_says_so() -> None:
     assert again.numbers | {"seconds": 0} == known.numbers | {"seconds": 0}
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_look_that_is_asked_for_again_is_answered_alike(number: int) -> None:
+    """Its reply was lost: compared with itself, it would look stable."""
+    node, stack = machine(), models(2)
+    replies = [looked(node, stack[place], first=place == 0, number=place + 1) for place in range(number)]
+    again = looked(node, stack[number - 1], first=number == 1, number=number)
+    assert again.numbers | {"seconds": 0} == replies[-1].numbers | {"seconds": 0}
+    following = looked(node, stack[number - 1])  # compared with this one, which is the same model's
+    assert following.integer("both") == following.integer("either") < again.integer("either")
+
+
 def test_a_first_look_is_compared_with_nothing_whatever_was_before() -> None:
     node, stack = machine(), models(2)
     looked(node, stack[0])
@@ -153,7 +168,7 @@ def test_a_look_leaves_no_error_set_behind() -> None:
     node, (weights, *_) = machine(), models(1)
     node.memo["error-mask"] = before = np.zeros(5, np.uint8)
     looked(node, weights)
-    assert set(node.memo) == {"error-mask", MASK}
+    assert set(node.memo) == {"error-mask", MASK, BEFORE, NUMBER}
     assert node.memo["error-mask"] is before
 
 

@@ -6,7 +6,9 @@ OWN_DATA = ("csv", "heart4", "image-folder")
 DATASETS = ("digits", "spuco-mnist", *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
-METHODS = ("erm", "jtt", "group-balanced")
+METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic")
+GROUPS = ("true", "inferred", "class")
+BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (
     "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",
     "fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova",

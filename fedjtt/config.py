@@ -17,6 +17,7 @@ from fedjtt.keys.data import DataKeys
 from fedjtt.keys.field import kebab
 from fedjtt.keys.identify import IdentifyKeys
 from fedjtt.keys.machines import MachineKeys
+from fedjtt.keys.methods import MethodKeys
 from fedjtt.keys.privacy import PrivacyKeys
 from fedjtt.keys.robust import RobustKeys
 from fedjtt.keys.run import RunKeys
@@ -28,7 +29,7 @@ NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"
 
 
 # Pydantic lists the last family first.
-class RunConfig(RunKeys, PrivacyKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):
+class RunConfig(RunKeys, PrivacyKeys, MethodKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):
     """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """What a step minimises: free functions of logits, labels and weights."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -15,6 +16,11 @@ def mean_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return functional.cross_entropy(logits, label)
 
 
+def cross_entropies(logits: Tensor, label: Tensor) -> Tensor:
+    """Return every example's cross-entropy, float32 ``[n]``."""
+    return functional.cross_entropy(logits, label, reduction="none")
+
+
 def generalized_cross_entropy(logits: Tensor, label: Tensor, q: float = GCE_Q) -> Tensor:
     """Return the mean of ``(1 - p_y^q) / q`` (Zhang and Sabuncu 2018): a scalar.
 
@@ -23,6 +29,21 @@ def generalized_cross_entropy(logits: Tensor, label: Tensor, q: float = GCE_Q) -
     """
     log_p = functional.log_softmax(logits, dim=1).gather(1, label.unsqueeze(1)).squeeze(1)
     return ((1 - torch.exp(q * log_p)) / q).mean()
+
+
+def cvar_weights(losses: Tensor, alpha: float) -> Tensor:
+    """Return the weights ``[n]`` of the mean of the worst share `alpha` of losses ``[n]``: CVaR is their product's sum.
+
+    1 / (alpha n) for the largest floor(alpha n) losses, what is missing to 1 for the next, 0 for the others.
+    """
+    n = len(losses)
+    full = min(n, math.floor(alpha * n + 1e-9))
+    weights = torch.zeros_like(losses)
+    order = losses.argsort(descending=True, stable=True)
+    weights[order[:full]] = 1 / (alpha * n)
+    if full < n:
+        weights[order[full]] = max(0.0, 1 - full / (alpha * n))
+    return weights
 
 
 def proximal_gradient(vector: Tensor, anchor: Tensor, mu: float) -> Tensor:

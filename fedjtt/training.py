@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
 from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
-from fedjtt.objectives import OBJECTIVES, proximal_gradient
+from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
 
 EMA_DECAY = 0.999
@@ -110,6 +111,70 @@ def shorten(gradient: Tensor, length: float) -> None:
         gradient.mul_(length / norm)
 
 
+Terms = Callable[[Tensor, Tensor], Tensor]
+"""From a batch's losses ``[m]`` and its examples' places in the part to terms ``[m]``: a step's loss is their mean."""
+
+
+class Trainer:
+    """Takes steps with one network, one after another; optimiser's state and average start with it.
+
+    Parameters
+    ----------
+    span : Span
+        Where in the stage the steps are: the schedule and the average follow the stage's global step.
+    average : Tensor or None
+        The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+    """
+
+    def __init__(self, model: FlatModel, settings: TrainSettings, span: Span, average: Tensor | None = None) -> None:
+        self.model, self.settings, self.span = model, settings, span
+        self._optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
+        self._anchor = model.vector.clone() if settings.proximal_mu else None
+        self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+        self._next = span.first
+        self.loss_sum = 0.0
+
+    def step(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> float:
+        """Take a step on inputs, given the loss of their logits; return its value.
+
+        Raises
+        ------
+        DivergedError
+            Where the loss is not finite.
+        """
+        model, settings, step = self.model, self.settings, self._next
+        model.gradient.zero_()
+        loss = loss_of(model.module(x))
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
+        self.loss_sum += value
+        if settings.clip_norm:
+            shorten(model.gradient, settings.clip_norm)
+        if self._anchor is not None:
+            model.gradient += proximal_gradient(model.vector, self._anchor, settings.proximal_mu)
+        total, peak = self.span.total, settings.learning_rate
+        self._optimiser.step(model.gradient, learning_rate_at(step, total, peak, settings.schedule, settings.warm_up))
+        if self._running is not None:
+            self._running.lerp_(model.vector, 1 - ema_decay_at(step))
+        self._next += 1
+        return value
+
+    def average(self) -> Tensor | None:
+        """Return the average of the weights, where there is one.
+
+        Raises
+        ------
+        DivergedError
+            Where a weight is not finite.
+        """
+        # The extremes are NaN where a weight is; a tenth of the time of isfinite on every weight.
+        if not all(math.isfinite(extreme) for extreme in torch.aminmax(self.model.vector)):
+            raise DivergedError(f"a weight became infinite by step {self._next}; lower the learning rate")
+        return self._running
+
+
 def train(
     model: FlatModel,
     dataset: GroupedDataset,
@@ -118,53 +183,43 @@ def train(
     span: Span,
     average: Tensor | None = None,
     logit_shift: Tensor | None = None,
+    terms: Terms | None = None,
+    places: Tensor | None = None,
 ) -> TrainOutcome:
     """Train the model in place on the given batches.
-
-    The optimiser's state starts fresh; schedule and averaging follow the stage's global step.
 
     Parameters
     ----------
     batches : Tensor
         int64 ``[span.steps, batch]`` of rows of `dataset`.
     average : Tensor or None
-        The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+        See :class:`Trainer`.
     logit_shift : Tensor or None
         float32 ``[num_labels]`` on the model's device, added to the logits before the loss.
+    terms : callable or None
+        What a step minimises the mean of, given the cross-entropy of every example; None: ``settings.objective``.
+    places : Tensor or None
+        int64 ``[span.steps, batch]``: what `terms` is told of the examples.
 
     Raises
     ------
     DivergedError
-        As soon as a loss is not finite.
+        As soon as a loss, or in the end a weight, is not finite.
     """
     start = time.thread_time()
     device = model.vector.device
-    optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
-    anchor = model.vector.clone() if settings.proximal_mu else None
-    running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+    trainer = Trainer(model, settings, span, average)
     objective = OBJECTIVES[settings.objective]
-    loss_sum = 0.0
     model.module.train()
     for offset, rows in enumerate(batches):
-        step = span.first + offset
-        model.gradient.zero_()
-        x, label = gather(dataset.x, rows).to(device), dataset.label[rows].to(device)
-        logits = model.module(x)
-        loss = objective(logits if logit_shift is None else logits + logit_shift, label)
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
-        loss_sum += value
-        if settings.clip_norm:
-            shorten(model.gradient, settings.clip_norm)
-        if anchor is not None:
-            model.gradient += proximal_gradient(model.vector, anchor, settings.proximal_mu)
-        rate = learning_rate_at(step, span.total, settings.learning_rate, settings.schedule, settings.warm_up)
-        optimiser.step(model.gradient, rate)
-        if running is not None:
-            running.lerp_(model.vector, 1 - ema_decay_at(step))
-    # The extremes are NaN where a weight is; a tenth of the time of isfinite on every weight.
-    if not all(math.isfinite(extreme) for extreme in torch.aminmax(model.vector)):
-        raise DivergedError(f"a weight became infinite by step {span.last}; lower the learning rate")
-    return TrainOutcome(running, loss_sum / max(1, span.steps), time.thread_time() - start)
+        label = dataset.label[rows].to(device)
+
+        def loss_of(logits: Tensor, label: Tensor = label, offset: int = offset) -> Tensor:
+            shifted = logits if logit_shift is None else logits + logit_shift
+            if terms is None or places is None:
+                return objective(shifted, label)
+            return terms(cross_entropies(shifted, label), places[offset]).mean()
+
+        trainer.step(gather(dataset.x, rows).to(device), loss_of)
+    mean_loss = trainer.loss_sum / max(1, span.steps)
+    return TrainOutcome(trainer.average(), mean_loss, time.thread_time() - start)

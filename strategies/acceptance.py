@@ -12,6 +12,7 @@ import numpy as np
 
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Payload
+from fedjtt.methods.grouping import kind_of
 from strategies.reply_rules import RULES, Known, Owner
 
 # What a reply to an action must have: whole numbers and lists of them, none negative, and other numbers.
@@ -22,8 +23,9 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
-    "census": ("label-counts", "group-counts"), "judge": ("label-errors", "label-sizes"),
-    "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"),
+    "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
+    "judge": ("label-errors", "label-sizes"),
+    "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
@@ -40,6 +42,7 @@ class Acceptance(Known):
         return cls(
             owner,
             config.max_update_norm,
+            kind="machine" if config.method == "agnostic" else kind_of(config),
             alike=bool(config.noise_multiplier),
             noisy=bool(config.count_noise),
             ids=config.robust == "central",
@@ -65,6 +68,8 @@ class Acceptance(Known):
         if action == "describe":
             categories = sum(name.startswith("category-") for name in reply.arrays)
             return ("present", "total", "squares", "schema", *(f"category-{place}" for place in range(categories)))
+        if action == "name":
+            return ("ids",) if self.ids else ()
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
         fitted = ("weights", "average") if self.average else ("weights",)

@@ -29,6 +29,8 @@ class Known:
         Gives the ids that a machine may name.
     max_update_norm : float
         Longest change of the weights that a machine may send; 0: any finite one.
+    kind : str
+        Which groups examples are weighed by: true, class, inferred or machine.
     alike : bool
         Whether all machines' updates count alike, as under noise-multiplier.
     noisy : bool
@@ -47,6 +49,7 @@ class Known:
 
     owner: Owner = nobody
     max_update_norm: float = 0.0
+    kind: str = "true"
     alike: bool = False
     noisy: bool = False
     ids: bool = False
@@ -120,13 +123,21 @@ def _sizes(known: Known, machine: int, request: Payload) -> tuple[float, float]:
     if known.noisy:
         return 0.0, math.inf
     own = known.examples(machine)
-    if "group-counts" in request.numbers:  # every group weighs the same over all machines
-        overall = request.integers("group-counts")
-        weight = sum(overall) / sum(count > 0 for count in overall)
-        groups = zip(known.groups[machine], overall, strict=True)
-        size = sum(count * weight / max(1, total) for count, total in groups)
-        return size, size
+    if "group-weights" in request.numbers:
+        return _sizes_by_group(known, machine, request)
     return own, own * (request.integer("factor") + 1 if "factor" in request.numbers else 1)
+
+
+def _sizes_by_group(known: Known, machine: int, request: Payload) -> tuple[float, float]:
+    """Return the bounds where examples weigh by their group; both are equal where all of it is known."""
+    weights, own = request.reals("group-weights"), known.examples(machine)
+    counts = {"true": known.groups.get(machine, []), "class": known.census[machine]}.get(known.kind)
+    if known.kind == "machine":
+        counts = [own if place == machine else 0 for place in range(len(weights))]
+    if counts is None:  # which examples are in the error set is the machine's secret
+        return 0.0, own * max(weights)
+    size = sum(count * weight for count, weight in zip(counts, weights, strict=True))
+    return 0.0 if "group-cut" in request.numbers else size, size
 
 
 def _too_long(bound: float, request: Payload, reply: Payload) -> str:
@@ -149,10 +160,25 @@ def _too_long(bound: float, request: Payload, reply: Payload) -> str:
 def _of_fit(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     if objection := _of_update(known, machine, request, reply):
         return objection
+    if "dro-seen" in reply.numbers and min(reply.reals("dro-seen") + reply.reals("dro-gains"), default=0) < 0:
+        return "it saw a negative number of examples, or losses"
     span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     if "mean-size" in request.numbers:
         span = by_size(span, reply.real("size") / request.real("mean-size"))
     return "" if reply.integer("steps") == span.steps else f"it made {reply.integer('steps')} steps of {span.steps}"
+
+
+def _of_tally(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    counts, own = sum(reply.integers("counts")), known.examples(machine)
+    if len(reply.integers("counts")) % len(request.integers("group-sizes")):
+        return f"it counts in {len(reply.integers('counts'))} bins"
+    if (counts > own or ("bins" not in request.numbers and counts != own)) and not known.noisy:
+        return f"it counts {counts} of its {own} examples"
+    return ""
+
+
+def _of_name(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
+    return _of_ids(known.owner(machine), reply.arrays["ids"], known.examples(machine))
 
 
 def _of_error_set(known: Known, machine: int, request: Payload, reply: Payload) -> str:
@@ -231,8 +257,10 @@ RULES: Mapping[str, Rule] = {
     "learn": _of_update,
     "fit": _of_fit,
     "look": _of_look,
-    "identify": _of_error_set,
+    "identify": _of_judgement,
     "judge": _of_judgement,
+    "tally": _of_tally,
+    "name": _of_name,
     "lend": _of_model,
     "assess": _of_counts,
 }

@@ -44,7 +44,9 @@ class RobustKeys(Keys):
         "same-epochs: the machines together make the passes of central training; scaled: so, in batches that are "
         "together as large as its batch; same-updates: every machine makes as many steps as central training would",
     )
-    batch_size: int = Field(32, ge=1, description="batch size of the robust stage")
+    batch_size: int = Field(
+        32, ge=0, description="batch size of the robust stage; 0: all examples of a machine, by their weights"
+    )
     learning_rate: float = Field(0.1, gt=0, description="(peak) learning rate of the robust stage")
     learning_rate_schedule: str = choice(
         "one-cycle", ("constant", "one-cycle", "cosine"), "learning rate over the stage's steps"

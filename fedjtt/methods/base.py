@@ -8,7 +8,7 @@ knows Flower: records, client_app and strategies carry the payloads over whichev
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
 from fedjtt.models import FlatModel, ModelBuilder, build_model
 from fedjtt.seeding import torch_generator
+
+if TYPE_CHECKING:
+    from fedjtt.methods.lesson import Lesson
 
 Array = NDArray[Any]
 Scalar = int | float | list[int] | list[float]
@@ -46,6 +49,13 @@ class Payload:
         if isinstance(value, list):
             raise TypeError(f"{name} is a list, not a number")
         return float(value)
+
+    def reals(self, name: str) -> list[float]:
+        """Return a list of numbers."""
+        value = self.numbers[name]
+        if not isinstance(value, list):
+            raise TypeError(f"{name} is {value!r}, not a list")
+        return [float(item) for item in value]
 
     def integers(self, name: str) -> list[int]:
         """Return a list of whole numbers."""
@@ -223,12 +233,12 @@ class Trained:
 
 
 class Method(Protocol):
-    """An algorithm: its name, the weights that its examples have on a node, and its server half."""
+    """An algorithm: its name, what a node trains on in a round, and its server half."""
 
     name: str
 
-    def example_weights(self, node: Node, request: Payload) -> Tensor:
-        """Return the train part's weights: int64 copies, or float sampling weights, ``[n]``."""
+    def lesson(self, node: Node, request: Payload) -> "Lesson":
+        """Return what the node trains on in a round."""
 
     def coordinate(self, server: Server) -> Trained:
         """Run all stages and return the trained model."""

@@ -1,11 +1,11 @@
 """ERM: plain training on all examples alike, the bound from below."""
 
 import torch
-from torch import Tensor
 
 from fedjtt.methods.base import Node, Payload, Server, Trained
 from fedjtt.methods.census import count_population
 from fedjtt.methods.fit import FitPlan, fit_rounds
+from fedjtt.methods.lesson import Lesson
 
 
 class ERM:
@@ -13,9 +13,9 @@ class ERM:
 
     name = "erm"
 
-    def example_weights(self, node: Node, request: Payload) -> Tensor:  # noqa: ARG002 (the protocol's signature)
-        """Every example stands once in an epoch: int64 ``[n]``."""
-        return torch.ones(len(node.data.train), dtype=torch.int64)
+    def lesson(self, node: Node, request: Payload) -> Lesson:  # noqa: ARG002 (the protocol's signature)
+        """Every example stands once in an epoch."""
+        return Lesson(torch.ones(len(node.data.train), dtype=torch.int64))
 
     def coordinate(self, server: Server) -> Trained:
         """Count the examples, then train."""

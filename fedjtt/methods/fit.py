@@ -20,6 +20,7 @@ from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
+from fedjtt.methods.lesson import Course, all_places, whole_batch
 from fedjtt.training import Span, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
@@ -31,6 +32,7 @@ CENTRAL_KEYS = (
 )  # fmt: skip
 
 MEAN_RULES = ("fedavg", "fedprox")
+COURSE = "course-"
 
 
 @dataclass(frozen=True)
@@ -45,38 +47,50 @@ class FitPlan:
         What the method's ``example_weights`` needs on a node, sent in every round.
     train_counts : list of int or None
         Train examples per group, for the adjusted average.
+    course : Course
+        What the method tells and learns from round to round.
     """
 
     weighted_size: float
     request: Payload = field(default_factory=Payload)
     train_counts: list[int] | None = None
+    course: Course = field(default_factory=Course)
 
 
 def fit(node: Node, request: Payload, method: Method) -> Payload:
     """Train the incoming weights for one round's span on this machine's weighted examples."""
     config = node.config
     server_round = request.integer("round")
-    weights = method.example_weights(node, request)
-    size = float(weights.double().sum())
+    lesson = method.lesson(node, request)
+    size = float(lesson.weights.double().sum())
+    if not size:  # a machine of which nothing was left in a cut
+        return _nothing(request)
     span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
     part = node.data.train
     # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
-    batches = draw_batches(weights, batch_size_of(config), span.steps, node.generator("robust", server_round))
+    if config.batch_size:
+        generator = node.generator("robust", server_round)
+        places, terms = draw_batches(lesson.weights, batch_size_of(config), span.steps, generator), lesson.terms
+    else:
+        places, terms = all_places(len(part), span.steps), whole_batch(lesson)
     model = node.load(request.arrays["weights"])
     average = request.arrays.get("average")
     outcome = train(
         model,
         part.dataset,
-        part.rows[batches],
+        part.rows[places],
         TrainSettings(
             config.learning_rate, config.momentum, config.weight_decay,
             config.learning_rate_schedule, config.averaging, config.proximal_mu, config.clip_norm,
         ),
         span,
         None if average is None else torch.from_numpy(average),
+        terms=terms,
+        places=places,
     )  # fmt: skip
+    told = lesson.told()
     arrays = {
         "weights": shortened(request.arrays["weights"], model.vector.cpu().numpy().copy(), config.clip_update_norm)
     }
@@ -85,7 +99,15 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     if config.noise_multiplier:  # what a machine adds to the sum must not depend on how much it has
         size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
-    return Payload(arrays, numbers)
+    return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
+
+
+def _nothing(request: Payload) -> Payload:
+    """Return what a machine without an example of any weight sends: what it was sent, with no weight."""
+    span = request.integer("last") - request.integer("first")
+    arrays = {name: request.arrays.get(name, request.arrays["weights"]) for name in ("weights", "average")}
+    kept = arrays if "average" in request.arrays else {"weights": arrays["weights"]}
+    return Payload(kept, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": span})
 
 
 def initial_weights(server: Server) -> Array:
@@ -104,13 +126,13 @@ SMALLEST_BATCH = 8
 
 
 def batch_size_of(config: RunConfig) -> int:
-    """Return the batch size of a step on one machine.
+    """Return the batch size of a step on one machine; 0: all of its examples.
 
     ``scaled``: the batches of the machines that train side by side are together as large as one of central training,
     down to 8 a machine, so that a round has nearly as many steps and as much of their noise, which the worst group
     needs.
     """
-    if config.robust == "central" or config.robust_schedule != "scaled":
+    if not config.batch_size or config.robust == "central" or config.robust_schedule != "scaled":
         return config.batch_size
     return max(min(SMALLEST_BATCH, config.batch_size), round(config.batch_size / machines_a_round(config)))
 
@@ -128,7 +150,8 @@ def planned_steps(config: RunConfig, weighted_size: float) -> int:
     ``robust-min-steps``.
     """
     share = weighted_size / (1 if config.robust_schedule == "same-updates" else machines_a_round(config))
-    steps = math.ceil(float(config.robust_epochs) * share / min(batch_size_of(config), max(1.0, share)) - 1e-9)
+    batch = batch_size_of(config) or math.inf
+    steps = math.ceil(float(config.robust_epochs) * share / min(batch, max(1.0, share)) - 1e-9)
     return max(steps, config.robust_min_steps)
 
 
@@ -203,6 +226,7 @@ class _Rounds:
     def _state(self) -> dict[str, Array]:
         about = {"history": self.history, "seconds": self.seconds, "best": self.best_score, "round": self.selected[0]}
         arrays = {"weights": self.weights, "selected": self.selected[1], "about": pack_json(about)}
+        arrays |= {f"{COURSE}{name}": value for name, value in self.plan.course.state().items()}
         return arrays if self.average is None else {**arrays, "average": self.average}
 
     def _resume(self, saved: Mapping[str, Array]) -> None:
@@ -212,18 +236,21 @@ class _Rounds:
         self.best_score = (best[0], best[1])
         self.weights, self.average = saved["weights"], saved.get("average")
         self.selected = (about["round"], saved["selected"])
+        own = {name.removeprefix(COURSE): value for name, value in saved.items() if name.startswith(COURSE)}
+        self.plan.course.resume(own)
 
     def _train(self, server_round: int) -> None:
         first, last = ((server_round + offset) * self.total // self.rounds for offset in (-1, 0))
-        arrays = {**self.plan.request.arrays, "weights": self.weights}
+        told = self.plan.course.request(server_round)
+        arrays = {**self.plan.request.arrays, **told.arrays, "weights": self.weights}
         if self.average is not None:
             arrays["average"] = self.average
         numbers: dict[str, Scalar] = {"round": server_round, "first": first, "last": last, "total": self.total}
         if self.config.aggregator == "fednova":
             numbers["mean-size"] = self.plan.weighted_size / (1 if self.place == "server" else self.config.machines)
-        request = Payload(arrays, {**self.plan.request.numbers, **numbers})
+        request = Payload(arrays, {**self.plan.request.numbers, **told.numbers, **numbers})
         replies = self.server.ask(self.place, "fit", request, server_round)
-        sizes = [reply.real("size") for reply in replies]
+        sizes = self.plan.course.sizes(replies)
         updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
         if self.config.aggregator == "fednova":
             steps = [reply.integer("steps") for reply in replies]
@@ -236,7 +263,8 @@ class _Rounds:
         self.seconds["robust"] += max(seconds)
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
-        self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss})
+        learned = self.plan.course.learn(server_round, replies)
+        self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss, **learned})
 
     def _joined_average(self, server_round: int, averages: list[Array], sizes: list[float]) -> Array:
         """Join the machines' averages; a rule that withstands bad weights must see these too, they become the model."""

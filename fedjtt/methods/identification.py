@@ -1,5 +1,6 @@
 """The error set of a machine, however it was found: the node's memory of it, and the report that the server joins."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,9 @@ def report_found(node: Node, request: Payload, found: Found) -> Payload:
     The attribute is read only to count how many of the errors are true minority, after they have been found.
     """
     part, mask = node.data.train, found.mask
+    wrong, sizes = errors_by_label(node, mask)
     numbers: dict[str, Any] = {
+        "label-errors": wrong, "label-sizes": sizes,
         "examples": len(part), "errors": int(mask.sum()), "steps": found.steps, "seconds": found.seconds,
         "tries": found.tries, "useless": int(found.flaw != ""),
     }  # fmt: skip
@@ -94,6 +97,11 @@ def added_up(replies: Sequence[Payload], name: str) -> list[int]:
     return [sum(column) for column in zip(*(reply.integers(name) for reply in replies), strict=True)]
 
 
+def added_up_reals(replies: Sequence[Payload], name: str) -> list[float]:
+    """Return the sums over machines of a list of numbers, as good as exact: in any order the same."""
+    return [math.fsum(column) for column in zip(*(reply.reals(name) for reply in replies), strict=True)]
+
+
 @dataclass(frozen=True)
 class Identified:
     """The machines' error sets, in the order of their partition ids.
@@ -108,6 +116,8 @@ class Identified:
         What the result says of the identification.
     seconds : dict
         CPU seconds, ``sum`` over the machines and the ``slowest``.
+    label_errors : list of int
+        Errors of every label, over all machines.
     """
 
     examples: list[int]
@@ -115,6 +125,7 @@ class Identified:
     ids: Array | None
     report: dict[str, Any]
     seconds: dict[str, float]
+    label_errors: list[int]
 
 
 def pack_identified(found: Identified) -> dict[str, Array]:
@@ -158,6 +169,7 @@ def join_reports(
         ids=ids,
         report={**overall, **(about or {}), "machines": machines, "flagged": flagged},
         seconds={"sum": earlier["sum"] + sum(seconds), "slowest": earlier["slowest"] + max(seconds)},
+        label_errors=added_up(replies, "label-errors"),
     )
 
 

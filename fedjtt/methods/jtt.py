@@ -6,33 +6,15 @@
    the reported ids (``central``), or on the machines, each with its own errors (``federated``).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
-from fedjtt.errors import EngineError
 from fedjtt.inference.error_set import error_copies, upsample_factor, upsampled_size
 from fedjtt.methods.base import Node, Payload, Server, Trained
 from fedjtt.methods.census import Population, count_population
 from fedjtt.methods.fit import FitPlan, fit_rounds, selected_score
-from fedjtt.methods.identification import Identified, pack_identified, unpack_identified
-from fedjtt.methods.identify_federated import identify_together
-from fedjtt.methods.identify_local import find_own, identify_locally
-from fedjtt.methods.identify_peers import identify_with_peers
-from fedjtt.methods.judge import judged_errors
-
-IDENTIFY: dict[str, Callable[[Server, Population], Identified]] = {
-    "local": identify_locally,
-    "federated": identify_together,
-    "peers": identify_with_peers,
-}
-
-
-def known_errors(node: Node, total: int) -> Tensor:
-    """Return the machine's error mask, bool ``[n]``: its own finding, or its last judgement by other models."""
-    return find_own(node, total).mask if node.config.identify == "local" else judged_errors(node)
+from fedjtt.methods.identification import Identified
+from fedjtt.methods.lesson import Lesson
+from fedjtt.methods.minority import errors_of, errors_request, find_minority
 
 
 class JTT:
@@ -40,24 +22,17 @@ class JTT:
 
     name = "jtt"
 
-    def example_weights(self, node: Node, request: Payload) -> Tensor:
-        """Return int64 ``[n]``: how often every example stands in an epoch.
-
-        The errors are those named in the request (``central``) or the machine's own (``federated``).
-        """
-        if "error-ids" in request.arrays:
-            errors = torch.isin(node.data.train.id, torch.from_numpy(request.arrays["error-ids"].copy()))
-        else:
-            errors = known_errors(node, request.integer("examples"))
-        return error_copies(errors, request.integer("factor"), node.config.upsample_convention)
+    def lesson(self, node: Node, request: Payload) -> Lesson:
+        """Let error examples stand ``factor`` times in an epoch."""
+        errors = errors_of(node, request)
+        return Lesson(error_copies(errors, request.integer("factor"), node.config.upsample_convention))
 
     def coordinate(self, server: Server) -> Trained:
         """Identify, set the factor from the summed counts, train."""
         config = server.config
         population = count_population(server, "machines")
-        found = _identified(server, population)
+        found = find_minority(server, population)
         examples, errors = sum(found.examples), sum(found.errors)
-        _check_ids(found)
         fractions = candidate_fractions(config.upsample_fraction, population.num_labels)
         factors = [upsample_factor(examples, errors, config.upsample, fraction) for fraction in fractions]
         runs = [self._robust(server, population, found, factor) for factor in dict.fromkeys(factors)]
@@ -75,19 +50,10 @@ class JTT:
         return replace(trained, identification=report, seconds={**robust, "identify": found.seconds})
 
     def _robust(self, server: Server, population: Population, found: Identified, factor: int) -> tuple[int, Trained]:
-        ids = {} if found.ids is None else {"error-ids": found.ids}
-        request = Payload(ids, {"factor": factor, "examples": population.total})
+        told = errors_request(population, found)
+        request = Payload(told.arrays, {**told.numbers, "factor": factor})
         size = upsampled_size(population.total, sum(found.errors), factor, server.config.upsample_convention)
         return factor, fit_rounds(server, FitPlan(size, request, population.group_counts))
-
-
-def _identified(server: Server, population: Population) -> Identified:
-    """Find the machines' error sets, or take them from the checkpoint of a run that was killed afterwards."""
-    if (saved := server.saved("identified")) is not None:
-        return unpack_identified(saved)
-    found = IDENTIFY[server.config.identify](server, population)
-    server.save("identified", pack_identified(found))
-    return found
 
 
 def candidate_fractions(fraction: float | str, num_labels: int) -> list[float]:
@@ -100,14 +66,6 @@ def candidate_fractions(fraction: float | str, num_labels: int) -> list[float]:
     if fraction == "validated":
         return sorted({0.8, 2.0, balance})
     return [balance if fraction == "balance" else float(fraction)]
-
-
-def _check_ids(found: Identified) -> None:
-    if found.ids is not None and len(found.ids) != sum(found.errors):
-        raise EngineError(
-            f"the machines announced {sum(found.errors)} errors and named {len(found.ids)} different ids; "
-            "two machines hold the same example, or ids were lost"
-        )
 
 
 def _say_what_is_odd(server: Server, examples: int, errors: int, factor: int) -> None:

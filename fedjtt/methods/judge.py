@@ -8,7 +8,7 @@ from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import outputs_of
 from fedjtt.inference.splits import agreed
 from fedjtt.methods.base import Array, Node, Payload
-from fedjtt.methods.identification import Found, errors_by_label, pack_found, recall_found, report_found
+from fedjtt.methods.identification import Found, pack_found, recall_found, report_found
 from fedjtt.methods.identify_local import OWN_MODEL, find_own
 
 
@@ -28,9 +28,7 @@ def judge(node: Node, request: Payload) -> Payload:
     seconds = time.thread_time() - start
     found = Found(mask, seconds, request.integer("steps"), tries=request.integer("tries"))
     node.memo.update(pack_found(found))
-    reply = report_found(node, request, found)
-    errors, sizes = errors_by_label(node, mask)
-    return Payload(reply.arrays, {**reply.numbers, "label-errors": errors, "label-sizes": sizes})
+    return report_found(node, request, found)
 
 
 def _models(node: Node, request: Payload) -> list[Array]:

@@ -4,12 +4,16 @@ from functools import partial
 
 from fedjtt.config import RunConfig
 from fedjtt.methods.assess import assess
+from fedjtt.methods.balance import Balance
 from fedjtt.methods.base import Action, Method
 from fedjtt.methods.census import census
 from fedjtt.methods.count_noise import noised
+from fedjtt.methods.cut import tally
+from fedjtt.methods.cvar_dro import CvarDRO
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
-from fedjtt.methods.group_balanced import GroupBalanced
+from fedjtt.methods.group_dro import GroupDRO
+from fedjtt.methods.grouping import name_own
 from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
 from fedjtt.methods.identify_peers import lend
@@ -18,14 +22,23 @@ from fedjtt.methods.judge import judge
 from fedjtt.methods.look import look
 from fedjtt.methods.prepare import describe, on_prepared, prepare
 
-METHODS: dict[str, Method] = {method.name: method for method in (ERM(), JTT(), GroupBalanced())}
+_ALL: tuple[Method, ...] = (
+    ERM(),
+    JTT(),
+    Balance("group-balanced", "upsample"),
+    Balance(),
+    GroupDRO(),
+    CvarDRO(),
+    GroupDRO("agnostic", "machine"),
+)
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
 # Flower's message types: (category, action), as a run asks for them one after another.
 CATEGORIES = {
     "describe": "query", "prepare": "query",
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train",
-    "fit": "train", "assess": "evaluate",
+    "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
 }  # fmt: skip
 
 
@@ -40,6 +53,8 @@ def action_for(name: str, config: RunConfig) -> Action:
         "look": look,
         "lend": lend,
         "judge": judge,
+        "name": name_own,
+        "tally": tally,
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
     }

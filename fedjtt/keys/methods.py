@@ -1,0 +1,42 @@
+"""What methods beside JTT are set by."""
+
+from pydantic import Field
+
+from fedjtt.choices import BALANCES, GROUPS
+from fedjtt.keys.field import Keys, choice
+
+
+class MethodKeys(Keys):
+    """What methods beside JTT are set by."""
+
+    groups: str = choice(
+        "true",
+        GROUPS,
+        "groups that balance and group-dro work with; true: label and attribute; inferred: label and whether an "
+        "example is in the error set that identify finds; class: labels",
+    )
+    balance: str = choice(
+        "upsample",
+        BALANCES,
+        "how balance does it; subset: every group cut to the smallest; upsample: drawn equally often; upweight: losses "
+        "in inverse proportion; mixture: cut to mixture-ratio times the smallest, then drawn equally often",
+    )
+    mixture_ratio: float = Field(2.0, ge=1, description="largest group over the smallest after the cut of a mixture")
+    mixture_cut: bool = Field(
+        True,
+        description="cut groups before a mixture is drawn; no: draw whole groups in the cut's proportions",
+    )
+    cvar_alpha: float = Field(
+        0.1, gt=0, le=1, description="share of the examples, those with the largest losses, that cvar-dro minimises"
+    )
+    cvar_threshold: str = choice(
+        "global",
+        ("global", "batch"),
+        "whose tail cvar-dro takes; global: over all machines, by a threshold that is learned; batch: of each batch",
+    )
+    dro_step: float = Field(0.01, gt=0, description="step of group-dro's, and agnostic's, weights")
+    dro_adjustment: float = Field(
+        0.0,
+        ge=0,
+        description="C of group-dro: a group of n train examples counts as if its loss were C / sqrt(n) larger",
+    )

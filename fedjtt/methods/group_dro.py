@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedjtt.config import RunConfig
 from fedjtt.methods.base import Array, Node, Payload, Server, Trained
 from fedjtt.methods.fit import FitPlan, fit_rounds
 from fedjtt.methods.grouping import agree_on_groups, groups_of, identified
@@ -42,9 +43,7 @@ class DroLesson(Lesson):
         Has the step of q, and C.
     """
 
-    def __init__(
-        self, group: Tensor, sizes: Tensor, weights: Tensor, log_q: Tensor, step: float, adjustment: float
-    ) -> None:
+    def __init__(self, group: Tensor, sizes: Tensor, weights: Tensor, log_q: Tensor, config: RunConfig) -> None:
         self.present = sizes > 0
         self.groups = int(self.present.sum())
         super().__init__(weights[group], self._weighed)

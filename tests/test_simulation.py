@@ -178,15 +178,15 @@ def test_the_number_of_workers_does_not_change_the_weights(robust: str) -> None:
 
 def test_a_worker_killed_at_work_does_not_change_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fedjtt.simulate(RunConfig.parse(TINY)).result["digest"]
-    example_weights = METHODS["jtt"].example_weights
+    lesson = METHODS["jtt"].lesson
 
     def dies_once(*args: Any) -> Any:
         if not (tmp_path / "died").exists():
             (tmp_path / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return example_weights(*args)
+        return lesson(*args)
 
-    monkeypatch.setattr(type(METHODS["jtt"]), "example_weights", staticmethod(dies_once))
+    monkeypatch.setattr(type(METHODS["jtt"]), "lesson", staticmethod(dies_once))
     assert fedjtt.simulate(RunConfig.parse({**TINY, "workers": 2})).result["digest"] == expected
     assert (tmp_path / "died").exists()
 

@@ -6,7 +6,7 @@ from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
 
 
 def test_every_example_stands_once() -> None:
-    weights = ERM().example_weights(node_of(tiny_config(), tiny_splits().train), Payload())
+    weights = ERM().lesson(node_of(tiny_config(), tiny_splits().train), Payload()).weights
     assert weights.tolist() == [1] * 60
 
 

@@ -25,7 +25,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, wrong: torch.Tensor) -> None:
 def test_central_upsamples_the_ids_that_it_is_told(convention: str, times: int) -> None:
     node = node_of(tiny_config(upsample_convention=convention), tiny_splits().train, torch.tensor([1, 4, 5, 9]))
     request = Payload({"error-ids": np.array([2, 4, 9])}, {"factor": 5})
-    assert JTT().example_weights(node, request).tolist() == [1, times, 1, times]
+    assert JTT().lesson(node, request).weights.tolist() == [1, times, 1, times]
 
 
 @pytest.mark.parametrize(("convention", "times"), [("copies", 5), ("extra", 6)])
@@ -35,7 +35,7 @@ def test_a_federated_machine_upsamples_its_own_errors(
     pretend(monkeypatch, ODD)
     config = tiny_config(upsample_convention=convention, robust="federated")
     node = node_of(config, tiny_splits().train, torch.tensor([1, 3, 13, 14]))
-    assert JTT().example_weights(node, Payload(numbers={"factor": 5, "examples": 60})).tolist() == [1, times, times, 1]
+    assert JTT().lesson(node, Payload(numbers={"factor": 5, "examples": 60})).weights.tolist() == [1, times, times, 1]
 
 
 class Spy:

@@ -91,6 +91,8 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
     if config.aggregator == "fednova" and config.count_noise:
         return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
+    if config.count_noise and config.method == "balance" and config.balance in ("subset", "mixture"):
+        return f"{said} balance is {config.balance}, which needs true counts; set balance to upsample"
     if config.noise_multiplier and not config.clip_update_norm:
         return f"{said} clip-update-norm is 0, and noise is scaled to a bound; set clip-update-norm"
     others = [key for key in ("aggregator", "identify-aggregator") if values[key] != "fedavg"]

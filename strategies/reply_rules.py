@@ -185,8 +185,6 @@ def _of_error_set(known: Known, machine: int, request: Payload, reply: Payload) 
     examples, errors = known.examples(machine), reply.integer("errors")
     if reply.integer("examples") != examples and not known.noisy:
         return f"it reports on {reply.integer('examples')} examples and has {examples}"
-    if errors > examples:
-        return f"it calls {errors} of its {examples} examples wrong"
     if "majority" in request.numbers:
         minority, hits = reply.integer("minority"), reply.integer("true-positives")
         if not (0 <= minority <= examples and 0 <= hits <= min(errors, minority)):

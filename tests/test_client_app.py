@@ -129,7 +129,9 @@ def test_only_central_training_learns_ids() -> None:
     config = tiny_config(robust="federated")
     answer = from_records(make_client_app(provider(config))(message("identify", TOTAL), context(config)).content)
     assert dict(answer.arrays) == {}
-    assert set(answer.numbers) == {"examples", "errors", "steps", "seconds", "tries", "useless", "partition-id"}
+    assert set(answer.numbers) == {
+        "examples", "errors", "label-errors", "label-sizes", "steps", "seconds", "tries", "useless", "partition-id",
+    }  # fmt: skip
 
 
 def test_what_is_found_anew_is_kept_in_place_of_what_was_found_before() -> None:

@@ -241,9 +241,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     identify, train = identify_local._train_and_split, fit.train
 
     def counted(name: str, function: Any) -> Any:
-        def counting(*arguments: Any) -> Any:
+        def counting(*arguments: Any, **named: Any) -> Any:
             counts[name] += 1
-            return function(*arguments)
+            return function(*arguments, **named)
 
         return counting
 

@@ -17,13 +17,24 @@ from tests.own_hosts import own_config, write_hosts
 from tests.tiny import asked, parts_of_a_run, tiny_config, tiny_splits
 
 PARAMETERS = 5 * 128 + 129 * 128 + 129 * 2
-COUNTS = {"examples", "errors", "steps", "seconds", "tries", "useless", "minority", "true-positives"}
+COUNTS = {
+    "examples",
+    "errors",
+    "steps",
+    "seconds",
+    "tries",
+    "useless",
+    "minority",
+    "true-positives",
+    "label-errors",
+    "label-sizes",
+}
 # By action: the arrays that a reply may hold, each a whole network's parameters, and the numbers.
 ARRAYS = {"learn": {"weights"}, "lend": {"model"}, "fit": {"weights", "average"}}
 NUMBERS = {
     "census": {"examples", "label-counts", "group-counts"},
     "identify": COUNTS,
-    "judge": COUNTS | {"label-errors", "label-sizes"},
+    "judge": COUNTS,
     "look": {"label-errors", "label-sizes", "both", "either", "seconds"},
     "learn": {"size", "seconds"},
     "lend": {"machine", "steps", "seconds", "tries", "useless"},

@@ -64,7 +64,7 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     lesson = method.lesson(node, request)
     size = float(lesson.weights.double().sum())
     if not size:  # a machine of which nothing was left in a cut
-        return _nothing(request)
+        return _nothing(config, request)
     span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
@@ -102,12 +102,12 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
 
 
-def _nothing(request: Payload) -> Payload:
+def _nothing(config: RunConfig, request: Payload) -> Payload:
     """Return what a machine without an example of any weight sends: what it was sent, with no weight."""
     span = request.integer("last") - request.integer("first")
-    arrays = {name: request.arrays.get(name, request.arrays["weights"]) for name in ("weights", "average")}
-    kept = arrays if "average" in request.arrays else {"weights": arrays["weights"]}
-    return Payload(kept, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": span})
+    names = ("weights", "average") if config.averaging == "ema" else ("weights",)
+    arrays = {name: request.arrays.get(name, request.arrays["weights"]) for name in names}
+    return Payload(arrays, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": span})
 
 
 def initial_weights(server: Server) -> Array:

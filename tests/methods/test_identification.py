@@ -49,7 +49,8 @@ def test_a_report_by_hand(robust: str) -> None:
     node = node_of(tiny_config(robust=robust), tiny_splits().train, ROWS)
     reply = report_found(node, Payload(numbers={"majority": [0, 1]}), Found(MASK, 0.5, 3, "", 1))
     assert dict(reply.numbers) == {
-        "examples": 9, "errors": 2, "steps": 3, "seconds": 0.5, "tries": 1, "useless": 0,
+        "examples": 9, "errors": 2, "label-errors": [2, 0], "label-sizes": [4, 5], "steps": 3, "seconds": 0.5,
+        "tries": 1, "useless": 0,
         "minority": 5, "true-positives": 1,
     }  # fmt: skip
     if robust == "central":
@@ -61,7 +62,9 @@ def test_a_report_by_hand(robust: str) -> None:
 def test_without_a_majority_nothing_is_said_of_the_minority() -> None:
     node = node_of(tiny_config(), tiny_splits(known=False).train, ROWS)
     reply = report_found(node, Payload(), Found(MASK, 0.5, 3, "useless", 1))
-    assert set(reply.numbers) == {"examples", "errors", "steps", "seconds", "tries", "useless"}
+    assert set(reply.numbers) == {
+        "examples", "errors", "label-errors", "label-sizes", "steps", "seconds", "tries", "useless",
+    }  # fmt: skip
     assert reply.integer("useless") == 1
 
 
@@ -76,7 +79,10 @@ def test_a_request_says_what_the_true_minority_is_where_it_is_known() -> None:
 
 
 def report(examples: int, ids: list[int], seconds: float, **more: Any) -> Payload:
-    numbers = {"examples": examples, "errors": len(ids), "steps": 3, "seconds": seconds, "tries": 1, "useless": 0}
+    numbers = {
+        "examples": examples, "errors": len(ids), "steps": 3, "seconds": seconds, "tries": 1, "useless": 0,
+        "label-errors": [len(ids), 0],
+    }  # fmt: skip
     return Payload({"error-ids": np.array(ids, dtype=np.int64)}, {**numbers, **more})
 
 
@@ -92,6 +98,7 @@ def test_reports_are_joined_by_hand() -> None:
     assert found.ids is not None
     assert found.ids.tolist() == [2, 5, 8, 12, 30]
     assert found.seconds == {"sum": 16.0, "slowest": 7.0}
+    assert found.label_errors == [5, 0]
     machines = found.report.pop("machines")
     assert found.report == {
         "error-set-size": 5, "precision": 3 / 5, "recall": 3 / 6, "minority": 6, "rounds": 5, "flagged": [],

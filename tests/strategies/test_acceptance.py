@@ -32,15 +32,15 @@ UPDATE = reply({"weights": np.ones(4, np.float32)}, size=16.0, loss=0.5, seconds
 LEARNT = reply({"weights": np.ones(4, np.float32)}, size=10.0, seconds=0.1)
 REPORT = reply(
     {"error-ids": np.array([20, 23, 29])},
-    examples=10, errors=3, minority=2, true_positives=1, steps=5, seconds=0.1, tries=1, useless=0,
+    examples=10, errors=3, label_errors=[1, 2], label_sizes=LABELS, minority=2, true_positives=1, steps=5, seconds=0.1,
+    tries=1, useless=0,
 )  # fmt: skip
-JUDGED = but(REPORT, label_errors=[1, 2], label_sizes=LABELS)
 LOOK = reply(label_errors=[1, 1], label_sizes=[3, 2], both=1, either=3, seconds=0.1)
 MODEL = reply({"model": np.ones(4, np.float32)}, machine=2, steps=5, seconds=0.1, tries=1, useless=0)
 SUMS = reply(correct=[2, 0, 1, 1], count=[3, 0, 1, 2], attributes=2)
 
 GOOD = {
-    "census": CENSUS, "fit": UPDATE, "learn": LEARNT, "identify": REPORT, "judge": JUDGED, "look": LOOK,
+    "census": CENSUS, "fit": UPDATE, "learn": LEARNT, "identify": REPORT, "judge": REPORT, "look": LOOK,
     "lend": MODEL, "assess": SUMS,
 }  # fmt: skip
 REQUESTS = {
@@ -158,10 +158,13 @@ def test_averages_are_sent_where_they_are_wanted_and_only_there() -> None:
         ({"factor": 3}, 41.0, False), ({"factor": 3}, 1e9, False), ({"factor": 3}, 0.0, False),
         # ERM: every example once
         ({}, 10.0, True), ({}, 11.0, False), ({}, 9.0, False), ({}, 1e9, False),
-        # balanced groups [10, 2, 2, 6] overall: N / G = 5; 5 * 5/10 + 1 * 5/2 + 1 * 5/2 + 3 * 5/6 = 10
-        ({"group-counts": [10, 2, 2, 6]}, 10.0, True), ({"group-counts": [10, 2, 2, 6]}, 10.1, False),
-        # [20, 1, 1, 18]: N / G = 10; 5 * 10/20 + 1 * 10 + 1 * 10 + 3 * 10/18 = 24.1667
-        ({"group-counts": [20, 1, 1, 18]}, 24 + 1 / 6, True), ({"group-counts": [20, 1, 1, 18]}, 24.0, False),
+        # groups of 5, 1, 1 and 3 by their weights: 5 * .5 + 1 * 2.5 + 1 * 2.5 + 3 * 5/6 = 10
+        ({"group-weights": [0.5, 2.5, 2.5, 5 / 6]}, 10.0, True),
+        ({"group-weights": [0.5, 2.5, 2.5, 5 / 6]}, 10.1, False),
+        # some were cut, nobody else knows how many
+        ({"group-weights": [1.0] * 4, "group-cut": [9] * 4}, 0.0, True),
+        ({"group-weights": [1.0] * 4, "group-cut": [9] * 4}, 10.0, True),
+        ({"group-weights": [1.0] * 4, "group-cut": [9] * 4}, 10.1, False),
     ],
 )  # fmt: skip
 def test_a_weighted_size_is_one_that_the_examples_can_have(numbers: dict[str, Any], size: float, good: bool) -> None:
@@ -170,6 +173,48 @@ def test_a_weighted_size_is_one_that_the_examples_can_have(numbers: dict[str, An
     said = objection("fit", but(UPDATE, size=size), request)
     assert (said == "") == good
     assert good or "which 10 examples do not have" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights", "size", "good"),
+    [
+        ("class", [1.0, 2.0], 14.0, True), ("class", [1.0, 2.0], 13.0, False),  # 6 and 4
+        ("inferred", [1.0, 3.0, 1.0, 2.0], 30.0, True), ("inferred", [1.0, 3.0, 1.0, 2.0], 31.0, False),
+        ("machine", [9.0, 9.0, 0.5], 5.0, True), ("machine", [9.0, 9.0, 0.5], 9.0, False),  # it is machine 2
+    ],
+)  # fmt: skip
+def test_weights_are_by_the_groups_of_the_run(kind: str, weights: list[float], size: float, good: bool) -> None:
+    request = Payload({"weights": SENT}, {**FIT, "group-weights": weights})
+    assert (objection("fit", but(UPDATE, size=size), request, kind=kind) == "") == good
+
+
+@pytest.mark.parametrize(("seen", "gains"), [([-1.0, 2.0], [0.0, 0.0]), ([1.0, 2.0], [0.0, -0.1])])
+def test_losses_and_examples_are_not_negative(seen: list[float], gains: list[float]) -> None:
+    said = objection("fit", but(UPDATE, dro_seen=seen, dro_gains=gains), REQUESTS["fit"])
+    assert said == "it saw a negative number of examples, or losses"
+    assert objection("fit", but(UPDATE, dro_seen=[1.0, 2.0], dro_gains=[0.0, 0.1]), REQUESTS["fit"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "bins", "good"),
+    [
+        ([4, 6], False, True),
+        ([4, 5], False, False),
+        ([4, 5], True, True),
+        ([4, 7], True, False),
+        ([4, 3, 3], False, False),
+    ],
+)  # fmt: skip
+def test_bins_hold_the_examples(counts: list[int], bins: bool, good: bool) -> None:
+    asked = Payload({}, {"group-sizes": [7, 3], **({"bins": [0, 1]} if bins else {})})
+    assert (objection("tally", reply(counts=counts), asked) == "") == good
+
+
+def test_a_machine_names_its_own_examples_where_ids_may_travel() -> None:
+    own = reply({"ids": np.arange(20, 30)})
+    assert objection("name", own) == ""
+    assert objection("name", reply({"ids": np.arange(21, 31)})) == "1 of its 10 ids are not its own"
+    assert objection("name", own, ids=False) == "it sends ids, which was not asked for"
 
 
 @pytest.mark.parametrize("size", [9.0, 11.0, 0.0, 1e12])
@@ -281,8 +326,8 @@ def test_counts_of_an_error_set_fit_the_examples(action: str, changes: dict[str,
 
 def test_there_are_no_more_errors_than_examples() -> None:
     eleven = but(REPORT, {"error-ids": np.arange(20, 31)}, errors=11)
-    assert objection("identify", eleven) == "it calls 11 of its 10 examples wrong"
-    everything = but(REPORT, {"error-ids": np.arange(20, 30)}, errors=10, true_positives=2)
+    assert objection("identify", eleven) == "its errors per label do not add up to 11 of its examples"
+    everything = but(REPORT, {"error-ids": np.arange(20, 30)}, errors=10, label_errors=LABELS, true_positives=2)
     assert objection("identify", everything) == ""
 
 
@@ -300,7 +345,7 @@ def test_without_attributes_no_true_positive_is_asked_for() -> None:
     ],
 )
 def test_a_judgements_counts_per_label_fit(changes: dict[str, Any], said: str) -> None:
-    assert objection("judge", but(JUDGED, **changes)) == said
+    assert objection("judge", but(REPORT, **changes)) == said
 
 
 @pytest.mark.parametrize(

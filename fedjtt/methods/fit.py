@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fedjtt.cache import pack_json, unpack_json
 from fedjtt.config import RunConfig, digest_of
@@ -20,8 +21,8 @@ from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
-from fedjtt.methods.lesson import Course, all_places, whole_batch
-from fedjtt.training import Span, TrainSettings, train
+from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
+from fedjtt.training import Span, Terms, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
@@ -69,12 +70,7 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
     part = node.data.train
-    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
-    if config.batch_size:
-        generator = node.generator("robust", server_round)
-        places, terms = draw_batches(lesson.weights, batch_size_of(config), span.steps, generator), lesson.terms
-    else:
-        places, terms = all_places(len(part), span.steps), whole_batch(lesson)
+    places, terms = _batches(node, lesson, span.steps, server_round)
     model = node.load(request.arrays["weights"])
     average = request.arrays.get("average")
     outcome = train(
@@ -100,6 +96,15 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
     return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
+
+
+def _batches(node: Node, lesson: Lesson, steps: int, server_round: int) -> tuple[Tensor, Terms | None]:
+    """Return places in the train part, ``[steps, batch]``, and what a step minimises the mean of."""
+    if not node.config.batch_size:
+        return all_places(len(node.data.train), steps), whole_batch(lesson)
+    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
+    generator = node.generator("robust", server_round)
+    return draw_batches(lesson.weights, batch_size_of(node.config), steps, generator), lesson.terms
 
 
 def _nothing(config: RunConfig, request: Payload) -> Payload:

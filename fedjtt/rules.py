@@ -91,6 +91,8 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
     if config.aggregator == "fednova" and config.count_noise:
         return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
+    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro"):
+        return f"{said} method is {config.method}, which sends more than updates; use another method"
     if config.count_noise and config.method == "balance" and config.balance in ("subset", "mixture"):
         return f"{said} balance is {config.balance}, which needs true counts; set balance to upsample"
     if config.noise_multiplier and not config.clip_update_norm:
@@ -117,6 +119,8 @@ def contradiction(config: "RunConfig") -> str | None:
             f"aggregator {config.aggregator} leaves the mean of the machines' weights, so their averages are none of "
             "its model; set averaging to none"
         )
+    if config.method == "lff" and config.aggregator not in ("fedavg", "fedprox"):
+        return f"aggregator is {config.aggregator}, but method is lff, which averages two networks; set it to fedavg"
     if config.proximal_mu > 0 and config.aggregator != "fedprox":
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "

@@ -42,6 +42,7 @@ class Acceptance(Known):
         return cls(
             owner,
             config.max_update_norm,
+            biased=config.method == "lff",
             kind="machine" if config.method == "agnostic" else kind_of(config),
             alike=bool(config.noise_multiplier),
             noisy=bool(config.count_noise),
@@ -72,7 +73,7 @@ class Acceptance(Known):
             return ("ids",) if self.ids else ()
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
-        fitted = ("weights", "average") if self.average else ("weights",)
+        fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
         return {"fit": fitted, "learn": ("weights",), "lend": ("model",)}.get(action, ())
 
 

@@ -33,6 +33,8 @@ class Known:
         Which groups examples are weighed by: true, class, inferred or machine.
     alike : bool
         Whether all machines' updates count alike, as under noise-multiplier.
+    biased : bool
+        Whether machines send a second network, which leans on what is easy.
     noisy : bool
         Whether counts have noise: then they need not fit what is known, or was said before a restart.
     ids : bool
@@ -51,6 +53,7 @@ class Known:
     max_update_norm: float = 0.0
     kind: str = "true"
     alike: bool = False
+    biased: bool = False
     noisy: bool = False
     ids: bool = False
     average: bool = False
@@ -146,6 +149,10 @@ def _too_long(bound: float, request: Payload, reply: Payload) -> str:
     length = float(np.linalg.norm(reply.arrays["weights"] - sent))
     if length > bound:
         return f"its update is {length:.3g} long; max-update-norm is {bound:g}"
+    if "biased" in reply.arrays:
+        length = float(np.linalg.norm(reply.arrays["biased"] - request.arrays["biased"].astype(np.float64)))
+        if length > bound:
+            return f"its biased network moved by {length:.3g}; max-update-norm is {bound:g}"
     if "average" in reply.arrays:
         before = request.arrays.get("average", sent).astype(np.float64)
         away = float(np.linalg.norm(sent - before))

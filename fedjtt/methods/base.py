@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Scalar = int | float | list[int] | list[float]
 Place = Literal["machines", "server"]
+# What the initial weights of a run's network, and of a method's second one, are drawn for.
+PURPOSES = ("weights", "biased-weights")
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ def whole(splits: Splits) -> NodeData:
     return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _workspace(
-    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str
+    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, slot: int
 ) -> tuple[FlatModel, Tensor]:
     # Building a network costs as much as training a small machine's round.
-    model = build_model(builder, shape, num_labels, torch_generator(seed, "weights"), device)
+    model = build_model(builder, shape, num_labels, torch_generator(seed, PURPOSES[slot]), device)
     return model, model.vector.clone()
 
 
@@ -128,26 +130,27 @@ class Node:
     model_builder: ModelBuilder | None = None
     host: Host | NoRows | None = None
 
-    def initial_model(self) -> FlatModel:
+    def initial_model(self, slot: int = 0) -> FlatModel:
         """Return a network with the run's initial weights: the same on every machine and for every method.
 
-        A process has one network for all its machines; what is returned is valid until the next call.
+        A process has one network for all its machines, and a second one in slot 1 for methods that train two; what is
+        returned is valid until the next call.
         """
-        model, initial = self._workspace()
+        model, initial = self._workspace(slot)
         model.load(initial)
         return model
 
-    def load(self, weights: Array) -> FlatModel:
+    def load(self, weights: Array, slot: int = 0) -> FlatModel:
         """Return a network with the given weights, float32 ``[num_parameters]``."""
-        model, _ = self._workspace()
+        model, _ = self._workspace(slot)
         model.load(torch.from_numpy(weights))
         return model
 
-    def _workspace(self) -> tuple[FlatModel, Tensor]:
+    def _workspace(self, slot: int) -> tuple[FlatModel, Tensor]:
         dataset = self.data.train.dataset
         builder = self.model_builder or self.config.model
         shape = tuple(dataset.x.shape[1:])
-        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device)
+        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device, slot)
 
     def generator(self, purpose: str, server_round: int = 0) -> torch.Generator:
         """Return this machine's generator for a purpose and a round."""

@@ -77,10 +77,7 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         model,
         part.dataset,
         part.rows[places],
-        TrainSettings(
-            config.learning_rate, config.momentum, config.weight_decay,
-            config.learning_rate_schedule, config.averaging, config.proximal_mu, config.clip_norm,
-        ),
+        train_settings(config, config.averaging),
         span,
         None if average is None else torch.from_numpy(average),
         terms=terms,
@@ -96,6 +93,14 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
     return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
+
+
+def train_settings(config: RunConfig, averaging: str) -> TrainSettings:
+    """Return what a step of the robust stage does."""
+    return TrainSettings(
+        config.learning_rate, config.momentum, config.weight_decay,
+        config.learning_rate_schedule, averaging, config.proximal_mu, config.clip_norm,
+    )  # fmt: skip
 
 
 def _batches(node: Node, lesson: Lesson, steps: int, server_round: int) -> tuple[Tensor, Terms | None]:
@@ -122,9 +127,10 @@ def initial_weights(server: Server) -> Array:
     return server.ask("server", "initial", Payload())[0].arrays["weights"]
 
 
-def initial(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
-    """Report the run's initial weights."""
-    return Payload({"weights": node.initial_model().vector.cpu().numpy().copy()})
+def initial(node: Node, request: Payload) -> Payload:
+    """Report the run's initial weights; ``slot`` in the request: those of a method's second network."""
+    slot = request.integer("slot") if "slot" in request.numbers else 0
+    return Payload({"weights": node.initial_model(slot).vector.cpu().numpy().copy()})
 
 
 SMALLEST_BATCH = 8

@@ -19,6 +19,7 @@ from fedjtt.methods.identify_local import identify
 from fedjtt.methods.identify_peers import lend
 from fedjtt.methods.jtt import JTT
 from fedjtt.methods.judge import judge
+from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
 from fedjtt.methods.prepare import describe, on_prepared, prepare
 
@@ -30,6 +31,7 @@ _ALL: tuple[Method, ...] = (
     GroupDRO(),
     CvarDRO(),
     GroupDRO("agnostic", "machine"),
+    LfF(),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 

@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "group-dro-inferred": {"method": "group-dro", "dro_step": 0.5, "groups": "inferred"},
     "cvar-dro": {"method": "cvar-dro", "cvar_alpha": 0.3},
     "agnostic": {"method": "agnostic", "dro_step": 0.5},
+    "lff": {"method": "lff"},
 }
 # The threshold of a batch is another one on every machine: that is said of it, and why it is not the default.
 NOT_EXACT = {"cvar-dro-batch": {"method": "cvar-dro", "cvar_threshold": "batch", "cvar_alpha": 0.3}}

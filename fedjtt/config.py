@@ -199,9 +199,8 @@ class RunConfig(BaseModel):
     connect_timeout: float = Field(
         120.0, ge=0, description="seconds that the server waits for machines that are not connected"
     )
-    on_restart: str = _choice(
-        "anew", ("anew", "resume"), "what a run does that finds the checkpoint of an unfinished one in its folder"
-    )
+    secure_aggregation: bool = Field(False, description="the server sees only sums of what machines send (SecAgg+)")
+    on_restart: str = _choice("anew", ("anew", "resume"), "what a run does with the checkpoint of an unfinished one")
     max_update_norm: float = Field(
         0.0, ge=0, description="longest change of the weights that is accepted from a machine; 0: any finite one"
     )

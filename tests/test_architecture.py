@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.workers",
         "fedjtt.checkpoint",
     ),
-    ("fedjtt.data", "fedjtt.models", "fedjtt.objectives", "fedjtt.optimisers"),
+    ("fedjtt.secagg", "fedjtt.data", "fedjtt.models", "fedjtt.objectives", "fedjtt.optimisers"),
     ("fedjtt.evaluation",),
     ("fedjtt.training", "fedjtt.inference"),
     ("fedjtt.methods",),
@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 ONLY_IN = {
     "flwr": (
+        "fedjtt.secagg.crypto",
         "fedjtt.records",
         "fedjtt.client_app",
         "fedjtt.server_app",
@@ -48,6 +49,7 @@ ONLY_IN = {
         "strategies",
         "experiments.benchmarks",
     ),
+    "cryptography": ("fedjtt.secagg.crypto", "experiments.deploy"),
     "typer": ("experiments",),
     "click": ("experiments",),
     "rich": ("experiments",),

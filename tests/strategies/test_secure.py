@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,22 @@ import pytest
 import torch
 
 from fedjtt.api import simulate
+from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
+from fedjtt.data.host import NoRows
 from fedjtt.errors import EngineError, FedJTTError
+from fedjtt.hosts import hosts_of
 from fedjtt.methods.base import Action, Node, Payload
 from fedjtt.methods.secure import keys, reveal, secured, shares
 from fedjtt.methods.summed import flatten
-from fedjtt.server_app import Outcome
+from fedjtt.provide import provide_parts
+from fedjtt.server_app import Outcome, run_method
 from strategies.exchange import Problem
 from strategies.question import Question, Tried
 from strategies.secure import SecureSums
 from strategies.secure_rules import objection_to_step
-from tests.strategies.test_faults import Fault, config_of, grid_of, run
+from tests.own_hosts import own_config, write_hosts
+from tests.strategies.test_faults import Fault, FaultyGrid, config_of, grid_of, run
 from tests.tiny import asked, grouped, node_of, tiny_config, tiny_splits
 
 LENGTH = 50
@@ -392,3 +398,17 @@ def test_a_machine_that_is_told_its_models_again_does_not_answer_with_counts() -
     assert reminded
     assert all(set(reply.numbers) <= {"partition-id"} for reply in reminded)
     assert_no_reply_in_the_clear(seen)
+
+
+def test_hosts_with_rows_of_their_own_say_their_moments_and_then_sums(tmp_path: Path) -> None:
+    """Also one that restarts: it is told again how its rows are encoded."""
+    config = own_config(write_hosts(tmp_path), identify="federated", secure_aggregation=True, max_failed_rounds=1)
+    plain = simulate(config.replace(secure_aggregation=False))
+    grid = FaultyGrid(make_client_app(provide_parts(hosts_of(config))), config, 3)
+    grid.faults = (Fault("fit", "restart"),)
+    seen = asked(grid)
+    secure = run_method(config, grid, provide_parts([NoRows()]))
+    assert known_of_all(secure) == known_of_all(plain)
+    assert np.abs(secure.weights - plain.weights).max() < 1e-5
+    assert_no_reply_in_the_clear(seen)
+    assert {action for action, *_ in seen} >= {"describe", "prepare"}

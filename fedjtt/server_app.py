@@ -76,7 +76,8 @@ def run_method(
     """
     started, run_id = time.monotonic(), config.run_id
     torch.set_num_threads(config.threads)
-    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
+    own = config.replace(secure_aggregation=False)  # the server hides nothing from itself
+    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)

@@ -158,6 +158,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "validated": {"identify": "federated", "upsample-fraction": "validated", "selection": "val-average",
                   "robust": "federated"},
     "erm": {"method": "erm", "robust": "federated", "robust-rounds": 4},
+    "secure": {"identify": "federated", "identify-stop": "stable", "identify-rounds": 4, "robust": "federated",
+               "secure-aggregation": True},
     "drawn": {"identify": "federated", "fraction-train": 0.4, "robust": "federated", "robust-rounds": 4},
 }  # fmt: skip
 

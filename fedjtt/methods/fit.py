@@ -19,7 +19,7 @@ from fedjtt.data.sampling import draw_batches
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
-from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.training import Span, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
@@ -55,6 +55,8 @@ class FitPlan:
 def fit(node: Node, request: Payload, method: Method) -> Payload:
     """Train the incoming weights for one round's span on this machine's weighted examples."""
     config = node.config
+    if not len(node.data.train):
+        return _nothing_to_train_on(request, config)
     server_round = request.integer("round")
     weights = method.example_weights(node, request)
     size = float(weights.double().sum())
@@ -86,6 +88,13 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
         size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
     return Payload(arrays, numbers)
+
+
+def _nothing_to_train_on(request: Payload, config: RunConfig) -> Payload:
+    """Return a reply that counts for nothing; where the server sees only sums, it does not know whom not to ask."""
+    weights, steps = request.arrays["weights"], request.integer("last") - request.integer("first")
+    arrays = {"weights": weights, **({"average": weights} if config.averaging == "ema" else {})}
+    return Payload(arrays, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": steps})
 
 
 def initial_weights(server: Server) -> Array:
@@ -232,7 +241,7 @@ class _Rounds:
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
             self.average = self._joined_average(server_round, averages, sizes)
-        seconds = [reply.real("seconds") for reply in replies]
+        seconds = seconds_of(replies)
         self.seconds["robust"] += max(seconds)
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)

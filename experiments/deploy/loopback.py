@@ -22,7 +22,7 @@ PROCESSES = "processes.json"
 SERVER_SECONDS = 120.0
 LOOK_SECONDS = 0.1
 RESTART_SECONDS = 2.0
-KILLED = 128  # a shell adds the signal to it
+RETRY_SECONDS = 5.0  # where it ended by itself and may do so again: to start costs a core for seconds
 
 
 class _StartError(Exception):
@@ -48,15 +48,21 @@ class Host:
 
     def bring_back(self) -> bool:
         """Start a host that has ended again, after a while, as ``Restart=always`` of its service would."""
-        if self.process.poll() is None:
+        code = self.process.poll()
+        if code is None:
             return False
         if self._ended_at is None:
             self._ended_at = time.monotonic()
-        if time.monotonic() - self._ended_at < RESTART_SECONDS:
+        if time.monotonic() - self._ended_at < (RETRY_SECONDS if _by_itself(code) else RESTART_SECONDS):
             return False
         self._ended_at = None
         self.process = start(self._folder, self.name, "start.sh", **self._environment)
         return True
+
+
+def _by_itself(code: int) -> bool:
+    """Return whether a process was not killed; Python says that by a negative code, a shell by one above 128."""
+    return 0 <= code <= 128
 
 
 def start(folder: Path, name: str, script: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -80,7 +86,7 @@ def last_line(folder: Path, name: str) -> str:
 def _check(folder: Path, server: Host) -> None:
     """Notice a server that ended by itself, which would do so again; one that was killed is brought back."""
     code = server.process.poll()
-    if code is not None and 0 <= code < KILLED:
+    if code is not None and _by_itself(code):
         raise _StartError(f"{server.name} ended with exit code {code}: {last_line(folder, server.name)}")
 
 

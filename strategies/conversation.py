@@ -143,6 +143,7 @@ class Conversation:
         problems += [*found.problems, *refused]
         if place == "machines":
             meant = set(request if isinstance(request, Mapping) else range(self.config.machines)) - set(done)
+            meant -= self._idle() if action in DRAWN else set()
             named = {problem.machine for problem in problems}
             problems += self.register.absent(meant - named, messages, replies, asked - len(done) - len(messages))
         return _Tried(asked, payloads, problems, found.failure)
@@ -182,8 +183,9 @@ class Conversation:
         """Return how many machines an exchange is meant for, whoever is connected."""
         if isinstance(request, Mapping) or place == "server":
             return len(messages) if isinstance(request, Payload) else len(request)
-        share = float(self.config.fraction_train) if action in DRAWN else 1.0
-        return max(len(messages), round(share * self.config.machines))
+        if action not in DRAWN:
+            return max(len(messages), self.config.machines)
+        return max(len(messages), round(float(self.config.fraction_train) * (self.config.machines - len(self._idle()))))
 
     def _enter(self, problems: list[Problem], stage: str, server_round: int) -> None:
         for problem in problems:
@@ -261,9 +263,11 @@ class Conversation:
             raise found.failure
 
     def _can_train(self, node: int) -> bool:
-        """Return whether a machine has an example to train on; a host may have test rows only."""
-        machine = self.register.machine_of(node)
-        return machine is None or self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
+        return self.register.machine_of(node) not in self._idle()
+
+    def _idle(self) -> set[int]:
+        """Return the machines that have nothing to train on; a host may have test rows only."""
+        return {machine for machine in self._acceptance.census if self._acceptance.examples(machine) == 0}
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""

@@ -12,6 +12,7 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedjtt import run_lock
 from fedjtt.cache import StageCache
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
@@ -135,6 +136,11 @@ def main(grid: Grid, context: Context) -> None:
         log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)
         return
     folder = RunFolder(Path(config.out), config)
+    with run_lock.held(folder.path):
+        _run_into(folder, config, grid, cache)
+
+
+def _run_into(folder: RunFolder, config: RunConfig, grid: Grid, cache: StageCache | None) -> None:
     folder.begin()
     try:
         checkpoints = Checkpoints.of_run(folder.path, config)

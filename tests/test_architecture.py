@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.checkpoint",
         "fedjtt.choices",
         "fedjtt.tracking",
+        "fedjtt.run_lock",
         "fedjtt.workers",
         "fedjtt.checkpoint",
     ),

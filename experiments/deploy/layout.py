@@ -208,7 +208,7 @@ def _server_texts(port: int) -> dict[str, _File]:
         "settings.env": _text(texts.SERVER_SETTINGS),
         "start.sh": _text(texts.server_start(port), 0o755),
         "register.sh": _text(texts.register(port), 0o755),
-        "run.sh": _text(texts.start_run(port), 0o755),
+        "run.sh": _text(texts.start_run(), 0o755),
         "fedjtt-server.service": _text(texts.service("server", SERVER)),
     }
 

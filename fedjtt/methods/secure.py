@@ -131,7 +131,8 @@ def reveal(node: Node, request: Payload) -> Payload:
 def _said(node: Node, name: str, action: Action, request: Payload) -> tuple[Flat, float]:
     """Return the reply as a vector, and its seconds; where this question has been answered before, that answer."""
     if _SAID not in node.memo:
-        reply = action(node, request)
+        asked = {key: array for key, array in request.arrays.items() if key not in (SENDERS, SEALED)}
+        reply = action(node, Payload(asked, request.numbers))  # noise on counts is a function of what is asked
         flat = flatten(name, reply, node.config.machines)
         seconds = reply.real(SECONDS) if FORMS[name].timed else 0.0
         told = {_SAID: flat.vector, _SAID_LAYOUT: np.array(flat.layout), _SAID_SECONDS: np.array([seconds])}

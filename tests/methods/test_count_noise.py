@@ -30,8 +30,8 @@ def told(node: Node) -> dict[str, Any]:
 
 
 def test_every_action_that_sends_counts_is_named() -> None:
-    """The others send none: initial weights, an acknowledgement, and models, which noise on counts does not go with."""
-    assert set(CATEGORIES) - set(NOISED) == {"initial", "prepare", "lend"}
+    """The others send none: weights, keys, an acknowledgement, and models, which noise on counts does not go with."""
+    assert set(CATEGORIES) - set(NOISED) == {"initial", "prepare", "lend", "keys", "shares", "reveal"}
 
 
 def test_a_census_has_noise_and_adds_up_and_repeats_itself() -> None:

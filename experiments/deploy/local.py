@@ -16,11 +16,11 @@ from typing import Any
 from experiments import flower_keeper
 from experiments.deploy import loopback, warm
 from experiments.deploy.layout import init
-from experiments.flower_engine import absolute, flower_environment, watch, write_app
+from experiments.flower_engine import data_place, flower_environment, watch, write_app
 from experiments.flower_process import kept, last_line, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError, UserError
-from fedjtt.provide import check_device, machines_of
+from fedjtt.provide import check_data, check_device
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -42,7 +42,7 @@ def execute_local(
     if folder.done:
         return folder.result()
     check_device(config.device)
-    machines_of(config)
+    check_data(config)
     return run_local(config, folder, observer, seconds, warm_apps)
 
 
@@ -74,7 +74,7 @@ def run_local(
     shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)
     try:
         with local_deployment(config, deadline, warm_apps) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=absolute(config.data_dir))
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
             try:
                 watch(home, write_app(home / "app", run_config), run_config, folder, observer, deadline=deadline)
             except EngineError:

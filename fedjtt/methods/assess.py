@@ -28,16 +28,25 @@ def assess(node: Node, request: Payload) -> Payload:
     )
 
 
-def assess_weights(server: Server, weights: Array, split: str, train_counts: list[int] | None) -> dict[str, Any]:
-    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided."""
+def assess_weights(
+    server: Server, weights: Array, split: str, train_counts: list[int] | None, by_machine: bool = False
+) -> dict[str, Any]:
+    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided.
+
+    With `by_machine`, what is evaluated on machines also has ``machines``: each one's own counts, group by group.
+    """
     place: Place = "machines" if server.config.evaluation_at == "machines" else "server"
     request = Payload(arrays={"weights": weights}, numbers={"split": SPLITS.index(split)})
     total: GroupSums | None = None
+    machines: list[dict[str, Any]] = []
     for reply in server.ask(place, "assess", request):
         sums = GroupSums(
             torch.tensor(reply.integers("correct")), torch.tensor(reply.integers("count")), reply.integer("attributes")
         )
         total = sums if total is None else total + sums
+        counts = {name: reply.integers(name) for name in ("count", "correct")}
+        machines.append({"machine": reply.integer("partition-id"), **counts})
     if total is None:
         raise RuntimeError("a round without replies is refused before it is reduced")
-    return scores(total, train_counts)
+    figures = scores(total, train_counts)
+    return {**figures, "machines": machines} if by_machine and place == "machines" else figures

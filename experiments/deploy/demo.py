@@ -18,12 +18,11 @@ from experiments.deploy import loopback
 from experiments.deploy.demo_data import DemoData, demo_data
 from experiments.deploy.group_table import Names, csv_of, lines_of, table_of
 from experiments.deploy.local import local_deployment
-from experiments.flower_engine import data_place, watch, write_app
+from experiments.deploy.visit import run_over
 from experiments.options import merged, read_toml
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError, UserError
 from fedjtt.tracking import RunFolder, write_atomically
-from strategies.staged import Observer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "deploy-demo.toml"
 METHODS = {"ERM": "erm", "JTT": "jtt"}
@@ -62,24 +61,13 @@ def run_side_by_side(
         console.print(f"a server and {next(iter(configs.values())).machines} nodes run, with TLS and node keys")
         try:
             running = [
-                pool.submit(_run, home, configs[name], folders[name], _Rounds(name, console), deadline)
+                pool.submit(run_over, home, configs[name], folders[name], _Rounds(name, console), deadline)
                 for name in configs
             ]
-            for each in running:
-                each.result()
+            return {name: each.result() for name, each in zip(configs, running, strict=True)}
         except EngineError:
             shutil.copytree(home / loopback.LOGS, out / loopback.LOGS, dirs_exist_ok=True)
             raise
-    return {name: folder.result() for name, folder in folders.items()}
-
-
-def _run(home: Path, config: RunConfig, folder: RunFolder, observer: Observer, deadline: float) -> None:
-    """Do one of the runs."""
-    folder.begin()
-    placed = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
-    own = home / config.method  # the app's, and Flower's log of it
-    own.mkdir()
-    watch(home, write_app(own / "app", placed), placed, folder, observer, deadline=deadline)
 
 
 def configs_of(data: DemoData, settings: Sequence[str], config_file: Path = CONFIG) -> dict[str, RunConfig]:

@@ -47,8 +47,7 @@ def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | Non
         log as ``flower.log`` in the run's folder.
     """
     with folder.begun(), _superlink(config) as home:
-        data_dir = str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
-        run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_dir)
+        run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
         app = write_app(home / "app", run_config)
         watch(home, app, run_config, folder, observer, ["--federation-config", federation_settings(run_config)])
     return folder.result()
@@ -84,6 +83,11 @@ def federation_settings(config: RunConfig) -> str:
 def absolute(path: str) -> str:
     """Return a path that means the same in another working directory; empty stays empty."""
     return str(Path(path).absolute()) if path else ""
+
+
+def data_place(config: RunConfig) -> str:
+    """Return ``data-dir`` so that it means the same in another working directory; own rows have one in any case."""
+    return str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
 
 
 def flower_environment(home: Path, config: RunConfig) -> dict[str, str]:
@@ -162,7 +166,7 @@ def watch(
         What the ServerApp raised.
     """
     rounds = _Rounds(folder, observer)
-    log = home / LOG_NAME
+    log = app.with_name(LOG_NAME)
     with _streaming(home, app, config, options) as streaming:
         # What Flower does after the ServerApp's last word changes nothing, and takes several seconds.
         server = _ServerApp(folder)
@@ -184,7 +188,7 @@ def watch(
 def _streaming(home: Path, app: Path, config: RunConfig, options: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Have Flower start a run and write its log."""
     command = [script("flwr"), "run", str(app), CONNECTION, "--stream", *options]
-    with (home / LOG_NAME).open("wb") as file:
+    with app.with_name(LOG_NAME).open("wb") as file:
         streaming = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -84,7 +84,10 @@ def run_method(
     trained = strategy.run(grid)
     config = strategy.config
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
-    figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
+    figures = {
+        split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
+        for split in ("validation", "test")
+    }
     for split, values in figures.items():
         if values["empty-groups"]:
             strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")

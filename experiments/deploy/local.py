@@ -18,11 +18,11 @@ from experiments.deploy import loopback, warm
 from experiments.deploy.check import read_place
 from experiments.deploy.layout import init
 from experiments.deploy.start import run_and_recover
-from experiments.flower_engine import absolute, flower_environment
+from experiments.flower_engine import data_place, flower_environment
 from experiments.flower_process import kept, last_line, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
-from fedjtt.provide import check_device, machines_of
+from fedjtt.provide import check_data, check_device
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -44,7 +44,7 @@ def execute_local(
     if folder.done:
         return folder.result()
     check_device(config.device)
-    machines_of(config)
+    check_data(config)
     return run_local(config, folder, observer, seconds, warm_apps)
 
 
@@ -74,7 +74,7 @@ def run_local(
     with folder.begun():
         shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)
         with local_deployment(config, deadline, warm_apps) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=absolute(config.data_dir))
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
             server = read_place(home / "hosts" / "server")
             try:
                 run_and_recover(home, server, run_config, folder, observer, deadline=deadline)

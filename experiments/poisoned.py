@@ -6,6 +6,7 @@ helps is a bound on an update's length or a rule that does without the odd ones;
 
 import argparse
 import csv
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--to", type=Path, default=Path("poisoned.csv"), help="CSV to write")
     given = parser.parse_args(arguments)
+    logging.getLogger("flwr").setLevel(logging.WARNING)
     print(f"worst-group accuracy (test), {len(HOSTILE)} of {MACHINES} machines hostile; mean ± half of 95 % interval")
     rows = study(merged(read_toml(given.config), given.settings, {}), given.seeds)
     with given.to.open("w", newline="") as file:

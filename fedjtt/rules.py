@@ -103,9 +103,47 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+# Rules that need no more of a round than the mean of the machines' weights.
+OF_THE_MEAN = ("fedavg", "fedprox", *AUTO_SERVER_RATE)
+FEWEST_MACHINES = 3  # of two machines' sum, each of them knows the other's part
+
+
+def secure_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with a server that sees only sums, or None."""
+    if not config.secure_aggregation:
+        return None
+    on, off = "secure-aggregation is true, but", "set secure-aggregation to false, or"
+    drawn = 1.0 if config.fraction_train == "auto" else config.fraction_train
+    least = min(config.machines, round(drawn * config.machines))
+    if least < FEWEST_MACHINES:
+        return (
+            f"{on} {least} of {config.machines} machines take part in a round (machines, fraction-train), and a sum "
+            f"hides nothing among fewer than {FEWEST_MACHINES}; {off} let more take part"
+        )
+    if config.robust == "central":
+        return f"{on} robust is central: every machine names the ids of its errors; {off} set robust to federated"
+    jtt = config.method == "jtt"
+    if jtt and config.identify == "peers":
+        return f"{on} identify is peers: single machines' models travel; {off} set identify to federated or local"
+    rules = {"aggregator": config.aggregator}
+    if jtt and config.identify == "federated":
+        rules["identify-aggregator"] = config.identify_aggregator
+    for key, rule in rules.items():
+        if rule not in OF_THE_MEAN:
+            return f"{on} {key} is {rule}, which looks at single updates; {off} choose from {', '.join(OF_THE_MEAN)}"
+    if config.max_update_norm > 0:
+        return (
+            f"{on} max-update-norm is {config.max_update_norm:g}: the server cannot measure single updates; {off} set "
+            "max-update-norm to 0 and clip-update-norm, which the machines keep themselves"
+        )
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    if (text := own_data_contradiction(config) or privacy_contradiction(config)) is not None:
+    if (
+        text := own_data_contradiction(config) or privacy_contradiction(config) or secure_contradiction(config)
+    ) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

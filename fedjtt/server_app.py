@@ -12,6 +12,7 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedjtt import run_lock
 from fedjtt.cache import StageCache
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
@@ -76,13 +77,17 @@ def run_method(
     """
     started, run_id = time.monotonic(), config.run_id
     torch.set_num_threads(config.threads)
-    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
+    own = config.replace(secure_aggregation=False)  # the server hides nothing from itself
+    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)
     config = strategy.config
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
-    figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
+    figures = {
+        split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
+        for split in ("validation", "test")
+    }
     for split, values in figures.items():
         if values["empty-groups"]:
             strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
@@ -134,6 +139,11 @@ def main(grid: Grid, context: Context) -> None:
         log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)
         return
     folder = RunFolder(Path(config.out), config)
+    with run_lock.held(folder.path):
+        _run_into(folder, config, grid, cache)
+
+
+def _run_into(folder: RunFolder, config: RunConfig, grid: Grid, cache: StageCache | None) -> None:
     folder.begin()
     try:
         checkpoints = Checkpoints.of_run(folder.path, config)

@@ -253,6 +253,12 @@ class StagedStrategy(Strategy):
             self.talk.register.unpack(about)
             for stage, (sent, received) in about["traffic"].items():
                 self.book(stage, sent, received)
+            last = (
+                f"after {about['told'][-1][0]} round {about['told'][-1][1]}"
+                if about["told"]
+                else "before its first round"
+            )
+            self.note(f"the run was broken off {last} and went on from its checkpoint")
             for line in about["told"]:  # whoever watches sees the rounds that were made before
                 self.progress(*line)
         if (state := self._saved.get("aggregator/robust")) is not None:

@@ -25,10 +25,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.checkpoint",
         "fedjtt.choices",
         "fedjtt.tracking",
+        "fedjtt.run_lock",
         "fedjtt.workers",
         "fedjtt.checkpoint",
     ),
-    ("fedjtt.data", "fedjtt.models", "fedjtt.objectives", "fedjtt.optimisers"),
+    ("fedjtt.secagg", "fedjtt.data", "fedjtt.models", "fedjtt.objectives", "fedjtt.optimisers"),
     ("fedjtt.evaluation",),
     ("fedjtt.training", "fedjtt.inference"),
     ("fedjtt.methods",),
@@ -42,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 ONLY_IN = {
     "flwr": (
+        "fedjtt.secagg.crypto",
         "fedjtt.records",
         "fedjtt.client_app",
         "fedjtt.server_app",
@@ -50,6 +52,7 @@ ONLY_IN = {
         "experiments.benchmarks",
         "experiments.poisoned",
     ),
+    "cryptography": ("fedjtt.secagg.crypto", "experiments.deploy"),
     "typer": ("experiments",),
     "click": ("experiments",),
     "rich": ("experiments",),

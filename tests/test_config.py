@@ -48,7 +48,8 @@ OTHER: dict[str, Any] = {
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
-    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0, "on-restart": "resume",
+    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
+    "secure-aggregation": True, "on-restart": "resume",
     "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
@@ -339,6 +340,53 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 ]
 
 
+OF_THE_MEAN = "fedavg, fedprox, fedavgm, fedadagrad, fedadam, fedyogi"
+SECURE: dict[str, Any] = {"secure-aggregation": True, "robust": "federated"}
+NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    (
+        {"robust": "central"},
+        "robust is central: every machine names the ids of its errors; set secure-aggregation to false, or set robust "
+        "to federated",
+        {"robust": "federated"},
+    ),
+    (
+        {"identify": "peers"},
+        "identify is peers: single machines' models travel; set secure-aggregation to false, or set identify to "
+        "federated or local",
+        {"identify": "local"},
+    ),
+    *(
+        (
+            {"machines": machines, "fraction-train": share},
+            f"{least} of {machines} machines take part in a round (machines, fraction-train), and a sum hides nothing "
+            "among fewer than 3; set secure-aggregation to false, or let more take part",
+            {"machines": 30},
+        )
+        for machines, share, least in ((2, 1.0, 2), (10, 0.2, 2), (1, 1.0, 1))
+    ),
+    *(
+        (
+            {key: rule, "averaging": "none"},
+            f"{key} is {rule}, which looks at single updates; set secure-aggregation to false, or choose from "
+            f"{OF_THE_MEAN}",
+            {key: "fedadam"},
+        )
+        for key in ("aggregator", "identify-aggregator")
+        for rule in ("fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova")
+        if (key, rule) != ("identify-aggregator", "fednova")
+    ),
+    (
+        {"max-update-norm": 2.5},
+        "max-update-norm is 2.5: the server cannot measure single updates; set secure-aggregation to false, or set "
+        "max-update-norm to 0 and clip-update-norm, which the machines keep themselves",
+        {"max-update-norm": 0.0, "clip-norm": 1.0},
+    ),
+]
+CONTRADICTIONS += [
+    ({**SECURE, **values}, f"secure-aggregation is true, but {line}", repair) for values, line, repair in NOT_SECURE
+]
+
+
 @pytest.mark.parametrize(("values", "line", "repair"), CONTRADICTIONS, ids=str)
 def test_a_contradiction_is_one_line_whose_advice_helps(
     values: dict[str, Any], line: str, repair: dict[str, Any]
@@ -388,6 +436,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
         if key in PRIVATE and key not in ("robust", "averaging"):
             others = {**base, **PRIVATE, "aggregator": "fedavg"}
             assert RunConfig.parse({**others, key: value}).run_id != RunConfig.parse(others).run_id
+            continue
+        if key == "secure-aggregation":
+            secure = RunConfig.parse({**base, "robust": "federated", key: value}).run_id
+            assert secure not in (first.run_id, RunConfig.parse({**base, "robust": "federated"}).run_id)
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id

@@ -145,6 +145,7 @@ def test_who_holds_validation_and_test_does_not_matter(robust: str) -> None:
         fedjtt.simulate(tiny_config(robust=robust, evaluation_at=place), tiny_splits()).result
         for place in ("server", "machines")
     ]
+    assert [len(results[1][split].pop("machines")) for split in ("validation", "test")] == [3, 3]
     for key in ("digest", "validation", "test", "selected-round"):
         assert results[0][key] == results[1][key]
     assert results[0]["bytes"]["evaluate"] == {"sent": 0, "received": 0}

@@ -9,6 +9,7 @@ import pytest
 from fedjtt.client_app import make_client_app
 from fedjtt.data.host import NoRows
 from fedjtt.hosts import hosts_of
+from fedjtt.methods import secure, summed
 from fedjtt.methods.base import Payload
 from fedjtt.provide import provide_parts
 from fedjtt.server_app import run_method
@@ -116,6 +117,44 @@ def test_what_a_machine_is_sent_holds_no_other_machines_data() -> None:
                 assert array.dtype == np.float32
                 assert array.shape[-1] == PARAMETERS, action
             assert all(len(value) <= 4 for value in request.numbers.values() if isinstance(value, list))
+
+
+SECURE_WAYS: list[dict[str, Any]] = [
+    {"identify": "local"},
+    {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4},
+    {"method": "group-balanced"},
+]
+
+
+@pytest.mark.parametrize("changes", SECURE_WAYS, ids=str)
+def test_under_secure_aggregation_no_machines_own_counts_or_weights_reach_the_server(changes: dict[str, Any]) -> None:
+    """What each machine would have said is noted on the machine; what it did say has none of it.
+
+    Beside masked numbers there are keys, encrypted shares, shares, seconds, and layouts that are the same on all
+    machines.
+    """
+    own: list[bytes] = []
+    original = summed.flatten
+
+    def noting(action: str, reply: Payload, machines: int) -> summed.Flat:
+        flat = original(action, reply, machines)
+        own.extend(array[:4].tobytes() for array in (*reply.arrays.values(), flat.vector))
+        return flat
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(secure, "flatten", noting)
+        seen = replies(robust="federated", secure_aggregation=True, **changes)
+    assert {action for action, _ in seen} >= {"census", "fit", "assess", "keys", "shares", "reveal"}
+    received = b"".join(array.tobytes() for _, reply in seen for array in reply.arrays.values())
+    assert len(own) >= 12
+    assert not any(numbers in received for numbers in own)
+    for action, reply in seen:
+        assert set(reply.arrays) <= {"masked", "public-keys", "sealed-shares", "shares"}, action
+        assert set(reply.numbers) <= {"layout", "seconds", "partition-id"}, action
+        # A number of the ring below 2^30 would be a count: of uniform ones that is one in 17 billion.
+        assert (reply.arrays.get("masked", np.array([2**63]))[:50] > 2**30).all(), action
+    layouts = [reply.integers("layout") for _, reply in seen if "layout" in reply.numbers]
+    assert all(layouts[place] == layouts[place - place % 3] for place in range(len(layouts)))  # of three machines
 
 
 # Of own rows: counts (whole numbers), and sums with an entry for each numeric column.

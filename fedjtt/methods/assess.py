@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from fedjtt.evaluation import GroupSums, group_sums, scores
-from fedjtt.methods.base import Array, Node, Payload, Place, Server
+from fedjtt.methods.base import Array, Node, Payload, Place, Server, is_sum
 
 SPLITS = ("train", "validation", "test")
 SELECTION_SCORE = {
@@ -28,16 +28,28 @@ def assess(node: Node, request: Payload) -> Payload:
     )
 
 
-def assess_weights(server: Server, weights: Array, split: str, train_counts: list[int] | None) -> dict[str, Any]:
-    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided."""
+def assess_weights(
+    server: Server, weights: Array, split: str, train_counts: list[int] | None, by_machine: bool = False
+) -> dict[str, Any]:
+    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided.
+
+    With `by_machine`, what is evaluated on machines also has ``machines``: each one's own counts, group by group, where
+    the server sees them.
+    """
     place: Place = "machines" if server.config.evaluation_at == "machines" else "server"
     request = Payload(arrays={"weights": weights}, numbers={"split": SPLITS.index(split)})
     total: GroupSums | None = None
-    for reply in server.ask(place, "assess", request):
+    replies = server.ask(place, "assess", request)
+    for reply in replies:
         sums = GroupSums(
             torch.tensor(reply.integers("correct")), torch.tensor(reply.integers("count")), reply.integer("attributes")
         )
         total = sums if total is None else total + sums
     if total is None:
         raise RuntimeError("a round without replies is refused before it is reduced")
-    return scores(total, train_counts)
+    figures = scores(total, train_counts)
+    if not by_machine or place == "server" or is_sum(replies):
+        return figures
+    names = {"machine": "partition-id", "count": "count", "correct": "correct"}
+    machines = [{name: reply.numbers[key] for name, key in names.items()} for reply in replies]
+    return {**figures, "machines": machines}

@@ -20,7 +20,7 @@ from fedjtt.data.sampling import draw_batches
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
-from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
 from fedjtt.training import Span, Terms, TrainSettings, train
 
@@ -64,8 +64,8 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     server_round = request.integer("round")
     lesson = method.lesson(node, request)
     size = float(lesson.weights.double().sum())
-    if not size:  # a machine of which nothing was left in a cut
-        return _nothing(config, request)
+    if not size:
+        return _nothing(config, request, lesson.told())
     span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
@@ -112,12 +112,16 @@ def _batches(node: Node, lesson: Lesson, steps: int, server_round: int) -> tuple
     return draw_batches(lesson.weights, batch_size_of(node.config), steps, generator), lesson.terms
 
 
-def _nothing(config: RunConfig, request: Payload) -> Payload:
-    """Return what a machine without an example of any weight sends: what it was sent, with no weight."""
-    span = request.integer("last") - request.integer("first")
+def _nothing(config: RunConfig, request: Payload, told: Payload) -> Payload:
+    """Return a reply that counts for nothing: of a machine without rows, or of which nothing was left in a cut.
+
+    Where the server sees only sums, it does not know whom not to ask.
+    """
+    steps = request.integer("last") - request.integer("first")
     names = ("weights", "average") if config.averaging == "ema" else ("weights",)
     arrays = {name: request.arrays.get(name, request.arrays["weights"]) for name in names}
-    return Payload(arrays, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": span})
+    numbers: dict[str, Scalar] = {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": steps}
+    return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
 
 
 def initial_weights(server: Server) -> Array:
@@ -270,7 +274,7 @@ class _Rounds:
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
             self.average = self._joined_average(server_round, averages, sizes)
-        seconds = [reply.real("seconds") for reply in replies]
+        seconds = seconds_of(replies)
         self.seconds["robust"] += max(seconds)
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)

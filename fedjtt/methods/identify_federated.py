@@ -18,7 +18,7 @@ from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.averaging import shortened
-from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
+from fedjtt.methods.base import Array, Node, Payload, Scalar, Server, seconds_of
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import Identified, added_up, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
@@ -38,6 +38,8 @@ from fedjtt.training import Span
 
 def learn(node: Node, request: Payload) -> Payload:
     """Train the common identification model for one round on this machine's data."""
+    if not len(node.data.train):  # counts for nothing; where the server sees only sums, it does not know whom to ask
+        return Payload({"weights": request.arrays["weights"]}, {"size": 0.0, "seconds": 0.0})
     schedule = _schedule(node.config, request.integer("examples"), bool(request.integer("gentle")))
     span = Span(request.integer("first"), request.integer("last"), schedule.steps)
     model = node.load(request.arrays["weights"])
@@ -71,7 +73,7 @@ class _Model:
 
     def spend(self, replies: list[Payload]) -> None:
         """Add the machines' CPU seconds."""
-        seconds = [reply.real("seconds") for reply in replies]
+        seconds = seconds_of(replies)
         self.sum += sum(seconds)
         self.slowest += max(seconds)
 
@@ -102,7 +104,8 @@ def _flaw(replies: list[Payload]) -> str:
 
 def _trained(server: Server, population: Population) -> tuple[_Model, list[Payload]]:
     """Return the trained model, from the server's cache where it has been trained before, and the split by it."""
-    key = digest_of(["learn", server.config.subset(IDENTIFY_KEYS), population.total])
+    keys = (*IDENTIFY_KEYS, "secure-aggregation")  # sums of fixed-point numbers are other bits
+    key = digest_of(["learn", server.config.subset(keys), population.total])
     if server.cache is not None and (saved := server.cache.load(key)) is not None:
         about = unpack_json(saved["about"])
         server.book("identify", *about.pop("bytes"))

@@ -14,7 +14,7 @@ from fedjtt.evaluation import outputs_of
 from fedjtt.inference.guard import flaw_of
 from fedjtt.inference.splits import SPLITS
 from fedjtt.inference.stopping import Watch
-from fedjtt.methods.base import Array, Node, Payload, Server
+from fedjtt.methods.base import Array, Node, Payload, Server, senders_of
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import (
     Found,
@@ -206,7 +206,8 @@ def identify_locally(server: Server, population: Population) -> Identified:
     replies = server.ask("machines", "identify", Payload(numbers=request_of(population)))
     if useless := sum(reply.integer("useless") for reply in replies):
         server.note(
-            f"{useless} of {len(replies)} machines' identification models were useless in two tries, and their error "
-            "sets are left out; raise identify-min-steps, lower identify-learning-rate, or set identify to federated"
+            f"{useless} of {senders_of(replies)} machines' identification models were useless in two tries, and their "
+            "error sets are left out; raise identify-min-steps, lower identify-learning-rate, or set identify to "
+            "federated"
         )
     return join_reports(server, replies)

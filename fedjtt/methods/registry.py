@@ -22,6 +22,8 @@ from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
 from fedjtt.methods.prepare import describe, on_prepared, prepare
+from fedjtt.methods.secure import keys, reveal, secured, shares
+from fedjtt.methods.summed import FORMS
 
 _ALL: tuple[Method, ...] = (
     ERM(),
@@ -41,12 +43,19 @@ CATEGORIES = {
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train",
     "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
+    "keys": "query", "shares": "query", "reveal": "query",
 }  # fmt: skip
 
 
 def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
-    before: dict[str, Action] = {"describe": noised("describe", describe), "prepare": prepare}
+    before: dict[str, Action] = {
+        "describe": noised("describe", describe),
+        "prepare": prepare,
+        "keys": keys,
+        "shares": shares,
+        "reveal": reveal,
+    }
     actions: dict[str, Action] = {
         "census": census,
         "initial": initial,
@@ -60,4 +69,7 @@ def action_for(name: str, config: RunConfig) -> Action:
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
     }
-    return before[name] if name in before else on_prepared(noised(name, actions[name]))
+    if name in before:
+        return before[name]
+    action = on_prepared(noised(name, actions[name]))
+    return secured(name, action) if config.secure_aggregation and name in FORMS else action

@@ -30,8 +30,9 @@ def told(node: Node) -> dict[str, Any]:
 
 
 def test_every_action_that_sends_counts_is_named() -> None:
-    """The others send none, or are refused with noise on counts: models, ids, and the bins of a cut."""
-    assert set(CATEGORIES) - set(NOISED) == {"initial", "prepare", "lend", "name", "tally"}
+    """The others send none, or are refused with noise on counts: models, ids, keys, and the bins of a cut."""
+    none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal"}
+    assert set(CATEGORIES) - set(NOISED) == none
 
 
 def test_a_census_has_noise_and_adds_up_and_repeats_itself() -> None:

@@ -122,7 +122,9 @@ def secure_contradiction(config: "RunConfig") -> str | None:
         )
     if config.robust == "central":
         return f"{on} robust is central: every machine names the ids of its errors; {off} set robust to federated"
-    jtt = config.method == "jtt"
+    if config.method in ("agnostic", "lff"):
+        return f"{on} method is {config.method}, which looks at single machines; {off} use another method"
+    jtt = config.method == "jtt" or (config.method in ("balance", "group-dro") and config.groups == "inferred")
     if jtt and config.identify == "peers":
         return f"{on} identify is peers: single machines' models travel; {off} set identify to federated or local"
     rules = {"aggregator": config.aggregator}

@@ -47,7 +47,9 @@ def _of_weights(request: Payload, reply: Payload, census: Sequence[int] | None) 
             return f"{name} is {list(array.shape)}, not {list(wanted)}"
         if not np.isfinite(array).all():
             return f"{name} has values that are not finite"
-    times = request.integer("factor") + 1 if "factor" in request.numbers else 1
+    times = float(request.integer("factor") + 1) if "factor" in request.numbers else 1.0
+    if "group-weights" in request.numbers:
+        times = max(request.reals("group-weights"))
     if census is not None and reply.real("size") > sum(census) * times * (1 + 1e-9):
         return f"its weighted size is {reply.real('size'):g}, which {sum(census)} examples do not have"
     return ""
@@ -86,7 +88,7 @@ def _of_masked(action: str, request: Payload, reply: Payload) -> str:  # noqa: A
     known = {LAYOUT, PARTITION_ID, *([SECONDS] if form.timed else [])}
     if more := sorted(reply.numbers.keys() - known):
         return f"it says {more[0]} in the clear"
-    if len(layout) != len(form.counts) + len(form.weighted) + len(form.alike):
+    if len(layout) != form.parts + len(form.alike):
         return f"its layout has {len(layout)} parts"
     if form.timed and not 0 <= reply.real(SECONDS) < math.inf:
         return f"its seconds are {reply.real(SECONDS)}"

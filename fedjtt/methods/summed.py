@@ -27,6 +27,8 @@ class Form:
         Whole numbers and lists of them: added up.
     weighted : tuple of str
         Arrays and numbers of which the mean by size is taken; ``size`` itself is added up.
+    sums : tuple of str
+        Other numbers and lists of them: added up.
     alike : tuple of str
         Whole numbers that are the same on every machine, and said in the clear.
     timed : bool
@@ -35,18 +37,25 @@ class Form:
 
     counts: tuple[str, ...] = ()
     weighted: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
     timed: bool = True
 
+    @property
+    def parts(self) -> int:
+        """Number of parts whose lengths a layout begins with."""
+        return len(self.counts) + len(self.weighted) + len(self.sums)
 
-_REPORT = ("examples", "errors", "useless", "minority", "true-positives")
+
+_REPORT = ("examples", "errors", "useless", "minority", "true-positives", "label-errors", "label-sizes")
 FORMS: Mapping[str, Form] = {
     "census": Form(("examples", "label-counts", "group-counts"), timed=False),
     "learn": Form(weighted=("weights",)),
     "look": Form(("label-errors", "label-sizes", "both", "either")),
     "identify": Form(_REPORT),
-    "judge": Form((*_REPORT, "label-errors", "label-sizes")),
-    "fit": Form(weighted=("weights", "average", "loss"), alike=("steps",)),
+    "judge": Form(_REPORT),
+    "tally": Form(("counts",), timed=False),
+    "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
     "assess": Form(("correct", "count"), alike=("attributes",), timed=False),
 }
 """By action; no other reply of a run has anything to hide in a sum, and identify = peers is refused."""
@@ -84,13 +93,18 @@ def flatten(action: str, reply: Payload, machines: int) -> Flat:
         layout.append(_length_of(held))
         values = np.array([] if held is None else held, dtype=np.float64).reshape(-1)
         parts.append(encode_real(values * size, name, machines))
+    for name in form.sums:
+        told = reply.numbers.get(name)
+        layout.append(_length_of(told))
+        values = np.array([] if told is None else told, dtype=np.float64).reshape(-1)
+        parts.append(encode_real(values, name, machines))
     return Flat(np.concatenate(parts), layout + [reply.integer(name) for name in form.alike])
 
 
 def length_of(action: str, layout: Sequence[int]) -> int:
     """Return how long a vector of this layout is."""
     form = FORMS[action]
-    return bool(form.weighted) + sum(map(_numbers_in, layout[: len(form.counts) + len(form.weighted)]))
+    return bool(form.weighted) + sum(map(_numbers_in, layout[: form.parts]))
 
 
 def read_sum(action: str, total: Flat, seconds: Sequence[float], machines: int) -> Payload:
@@ -112,11 +126,15 @@ def read_sum(action: str, total: Flat, seconds: Sequence[float], machines: int) 
         numbers[SIZE] = size = float(decode_real(total.vector[:1])[0])
         if size <= 0:
             raise ValueError(f"the machines' sizes add up to {size:g}")
-        for name, (length, part) in zip(form.weighted, parts[len(form.counts) :], strict=True):
+        for name, (length, part) in zip(form.weighted, parts[len(form.counts) :], strict=False):
             if length == ALONE:
                 numbers[name] = float(decode_real(part)[0]) / size
             elif length != ABSENT:
                 arrays[name] = (decode_real(part) / size).astype(np.float32)
+    for name, (length, part) in zip(form.sums, parts[len(form.counts) + len(form.weighted) :], strict=True):
+        if length != ABSENT:
+            reals = decode_real(part).tolist()
+            numbers[name] = reals[0] if length == ALONE else reals
     numbers |= dict(zip(form.alike, total.layout[len(parts) :], strict=True))
     return Payload(arrays, numbers)
 
@@ -124,7 +142,7 @@ def read_sum(action: str, total: Flat, seconds: Sequence[float], machines: int) 
 def _parts(action: str, total: Flat) -> list[tuple[int, Ring]]:
     """Return every part's length, as the layout says it, and its stretch of the vector; the size stands before them."""
     form = FORMS[action]
-    lengths = total.layout[: len(form.counts) + len(form.weighted)]
+    lengths = total.layout[: form.parts]
     ends = list(accumulate(map(_numbers_in, lengths), initial=int(bool(form.weighted))))
     return [(length, total.vector[first:end]) for length, (first, end) in zip(lengths, pairwise(ends), strict=True)]
 

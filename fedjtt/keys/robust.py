@@ -66,6 +66,10 @@ class RobustKeys(Keys):
     proximal_mu: float = Field(
         0.0, ge=0, description="pull towards the round's incoming weights (FedProx); needs aggregator fedprox"
     )
+    fraction_train: float | Auto = Field(
+        "auto",
+        description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
+    )
     model: str = choice(
         "auto", ("auto", "lenet", "mlp", "logistic"), "network; auto: lenet for images, mlp for columns"
     )

@@ -343,6 +343,14 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 OF_THE_MEAN = "fedavg, fedprox, fedavgm, fedadagrad, fedadam, fedyogi"
 SECURE: dict[str, Any] = {"secure-aggregation": True, "robust": "federated"}
 NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    *(
+        (
+            {"method": method},
+            f"method is {method}, which looks at single machines; set secure-aggregation to false, or use another method",
+            {"method": "group-dro"},
+        )
+        for method in ("agnostic", "lff")
+    ),
     (
         {"robust": "central"},
         "robust is central: every machine names the ids of its errors; set secure-aggregation to false, or set robust "

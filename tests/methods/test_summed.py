@@ -60,9 +60,9 @@ def test_the_mean_of_weights_is_that_of_exact_arithmetic_but_for_the_derived_bou
 
 
 def test_a_part_that_is_missing_a_number_and_a_list_are_told_apart() -> None:
-    known = {"examples": 3, "errors": 1, "useless": 0, "seconds": 0.0}
+    known: dict[str, Any] = {"examples": 3, "errors": 1, "useless": 0, "seconds": 0.0, "label-errors": [1, 0]}
     flat = flatten("identify", Payload(numbers=known), 3)
-    assert flat.layout == [-1, -1, -1, -2, -2]
+    assert flat.layout == [-1, -1, -1, -2, -2, 2, -2]
     assert "minority" not in added("identify", [Payload(numbers=known)] * 3).numbers
     census: dict[str, Any] = {"examples": 3, "label-counts": [1, 2], "group-counts": []}
     assert flatten("census", Payload(numbers=census), 3).layout == [-1, 2, 0]
@@ -83,3 +83,17 @@ def test_a_count_must_be_whole() -> None:
 def test_no_part_is_counted_and_weighted() -> None:
     for form in FORMS.values():
         assert bool(form.counts) != bool(form.weighted)
+
+
+def test_other_numbers_are_added_up_and_not_weighed() -> None:
+    """Gains of 1.5 and .25 are 1.75 whatever the sizes, 1 and 3; the mean of the losses is (1 + 3 * 2) / 4."""
+    weights, common = {"weights": np.zeros(2, np.float32)}, {"seconds": 0.0, "steps": 1}
+    replies = [
+        Payload(weights, {**common, "size": 1.0, "loss": 1.0, "dro-gains": [1.5, 0.0], "dro-seen": [1.0, 2.0]}),
+        Payload(weights, {**common, "size": 3.0, "loss": 2.0, "dro-gains": [0.25, 4.0], "dro-seen": [1.0, 3.0]}),
+    ]
+    total = added("fit", replies)
+    assert total.reals("dro-gains") == pytest.approx([1.75, 4.0], abs=1e-6)
+    assert total.reals("dro-seen") == pytest.approx([2.0, 5.0], abs=1e-6)
+    assert total.real("loss") == pytest.approx(1.75, abs=1e-6)
+    assert "eta-sum" not in total.numbers

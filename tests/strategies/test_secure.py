@@ -214,6 +214,11 @@ def test_shares_of_another_key_are_found_out() -> None:
 RUNS: dict[str, dict[str, Any]] = {
     "erm": {"method": "erm"},
     "group-balanced": {"method": "group-balanced"},
+    "subset": {"method": "balance", "balance": "subset"},
+    "upweight-inferred": {"method": "balance", "balance": "upweight", "groups": "inferred", "identify": "federated"},
+    "group-dro": {"method": "group-dro", "dro_step": 0.5},
+    "group-dro-inferred": {"method": "group-dro", "groups": "inferred"},
+    "cvar-dro": {"method": "cvar-dro"},
     "local": {"identify": "local", "identify_guard": True},
     "federated": {"identify": "federated"},
     "stable": {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4, "identify_guard": True},

@@ -346,7 +346,8 @@ NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     *(
         (
             {"method": method},
-            f"method is {method}, which looks at single machines; set secure-aggregation to false, or use another method",
+            f"method is {method}, which looks at single machines; set secure-aggregation to false, or use another "
+            "method",
             {"method": "group-dro"},
         )
         for method in ("agnostic", "lff")

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -313,3 +314,21 @@ def test_machines_have_no_say_in_each_others_error_sets() -> None:
     )
     for number in (0, 1):
         assert one[number]["error-set-size"] == two[number]["error-set-size"]
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "values"),
+    [
+        ("cvar-dro", "cvar_alpha", (0.2, 0.9)), ("cvar-dro", "cvar_threshold", ("global", "batch")),
+        ("group-dro", "dro_step", (0.01, 1.0)), ("group-dro", "dro_adjustment", (0.0, 5.0)),
+        ("group-dro", "groups", ("true", "class")), ("balance", "balance", ("upsample", "upweight")),
+    ],
+)  # fmt: skip
+def test_a_cached_robust_stage_is_not_that_of_other_settings(
+    tmp_path: Path, method: str, key: str, values: tuple[Any, Any]
+) -> None:
+    cache = StageCache(tmp_path)
+    configs = [tiny_config(method=method, **{key: value}) for value in values]
+    cached = [fedjtt.simulate(config, tiny_splits(), cache=cache).result["digest"] for config in configs]
+    assert cached == [digest(config) for config in configs]
+    assert len(set(cached)) == 2

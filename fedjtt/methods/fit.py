@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from fedjtt.cache import pack_json, unpack_json
-from fedjtt.config import RunConfig, digest_of
+from fedjtt.config import RunConfig, digest_of, kebab
 from fedjtt.data.sampling import draw_batches
 from fedjtt.errors import ConfigError
+from fedjtt.keys.methods import MethodKeys
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
@@ -30,6 +31,7 @@ CENTRAL_KEYS = (
     "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
     "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
     "server-learning-rate", "proximal-mu", "selection", "device",
+    *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
 
 MEAN_RULES = ("fedavg", "fedprox")

@@ -23,8 +23,8 @@ from strategies.exchange import (
     stage_of,
     wait_for_nodes,
 )
+from strategies.known import Owner
 from strategies.register import Absence, Register, Traffic
-from strategies.reply_rules import Owner
 from strategies.requests import Requests
 
 FIRST = ("describe", "prepare", "census")
@@ -73,6 +73,7 @@ class Conversation:
         self.machines_grid: Grid | None = None
         self.kept: dict[str, Requests] = {}
         stages = (*(["prepare"] if config.own_data else []), "identify", "robust", "evaluate")
+        stages += ("head",) if config.method == "dfr" else ()
         self.traffic = {stage: Traffic() for stage in stages}
         self.register = Register()
         self._acceptance = Acceptance.of_run(config, owner)

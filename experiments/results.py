@@ -29,7 +29,7 @@ LEADING_COLUMNS = (
 )  # fmt: skip
 """Always there and in this order, also where no run has a value: two sweeps' files can be put under each other."""
 
-METHOD_NAMES = {"erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)"}
+METHOD_NAMES = {"erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "dfr": "DFR"}
 
 NAMES_FILE = "names.json"
 

@@ -30,6 +30,8 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"robust-epochs is {config.robust_epochs}; give a number above 0, or auto"
     if config.robust_rounds != "auto" and config.robust_rounds < 1:
         return f"robust-rounds is {config.robust_rounds}; give a whole number from 1, or auto"
+    if config.dfr_penalty != "auto" and config.dfr_penalty <= 0:
+        return f"dfr-penalty is {config.dfr_penalty}; give a number above 0, or auto"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
@@ -91,7 +93,9 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
     if config.aggregator == "fednova" and config.count_noise:
         return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
-    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro"):
+    if config.count_noise and config.method == "dfr":
+        return f"{said} method is dfr, which needs true counts; set count-noise to 0, or use another method"
+    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro", "dfr"):
         return f"{said} method is {config.method}, which sends more than updates; use another method"
     if config.count_noise and config.method == "balance" and config.balance in ("subset", "mixture"):
         return f"{said} balance is {config.balance}, which needs true counts; set balance to upsample"
@@ -122,7 +126,7 @@ def secure_contradiction(config: "RunConfig") -> str | None:
         )
     if config.robust == "central":
         return f"{on} robust is central: every machine names the ids of its errors; {off} set robust to federated"
-    if config.method in ("agnostic", "lff"):
+    if config.method in ("agnostic", "lff", "dfr"):
         return f"{on} method is {config.method}, which looks at single machines; {off} use another method"
     jtt = config.method == "jtt" or (config.method in ("balance", "group-dro") and config.groups == "inferred")
     if jtt and config.identify == "peers":
@@ -161,6 +165,8 @@ def contradiction(config: "RunConfig") -> str | None:
         )
     if config.method == "lff" and config.aggregator not in ("fedavg", "fedprox"):
         return f"aggregator is {config.aggregator}, but method is lff, which averages two networks; set it to fedavg"
+    if config.method == "dfr" and config.groups == "inferred":
+        return "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class"
     if config.proximal_mu > 0 and config.aggregator != "fedprox":
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "

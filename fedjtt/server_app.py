@@ -25,8 +25,8 @@ from fedjtt.models import ModelBuilder, digest
 from fedjtt.provide import Provider, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
+from strategies.known import Owner, nobody
 from strategies.polling import PollingGrid
-from strategies.reply_rules import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
 
@@ -83,6 +83,8 @@ def run_method(
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)
     config = strategy.config
+    if config.train_on == "validation":
+        strategy.note("train-on is validation: its accuracies on validation are those of what it was trained on")
     counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
     figures = {
         split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
@@ -97,6 +99,7 @@ def run_method(
         "digest": digest(torch.from_numpy(trained.weights)),
         **figures,
         "identification": trained.identification,
+        "head": trained.head,
         "selected-round": trained.selected_round,
         "seconds": _seconds(trained, time.monotonic() - started),
         "bytes": _bytes(strategy),

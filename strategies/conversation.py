@@ -23,9 +23,9 @@ from strategies.exchange import (
     too_few,
     wait_for_nodes,
 )
+from strategies.known import Owner
 from strategies.question import DRAWN, FIRST, Question, Tried
 from strategies.register import Absence, Register, Traffic
-from strategies.reply_rules import Owner
 from strategies.requests import Requests
 from strategies.secure import GREETING, SecureSums, quietly
 from strategies.secure_rules import objection_to_step
@@ -60,6 +60,7 @@ class Conversation:
         self.machines_grid: Grid | None = None
         self.kept: dict[str, Requests] = {}
         stages = (*(["prepare"] if config.own_data else []), "identify", "robust", "evaluate")
+        stages += ("head",) if config.method == "dfr" else ()
         self.traffic = {stage: Traffic() for stage in stages}
         self.register = Register()
         self._acceptance = Acceptance.of_run(config, owner)

@@ -19,8 +19,8 @@ from fedjtt.records import from_records, to_array_record
 from strategies.aggregators import identify_aggregator, robust_aggregator
 from strategies.conversation import Conversation
 from strategies.exchange import accept
+from strategies.known import Owner, nobody
 from strategies.register import Traffic
-from strategies.reply_rules import Owner, nobody
 from strategies.requests import Requests, pack_requests, unpack_requests
 from strategies.update_noise import UpdateNoise
 

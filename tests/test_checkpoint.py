@@ -158,6 +158,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "erm": {"method": "erm", "robust": "federated", "robust-rounds": 4},
     "secure": {"identify": "federated", "identify-stop": "stable", "identify-rounds": 4, "robust": "federated",
                "secure-aggregation": True},
+    "dfr": {"method": "dfr", "robust": "federated", "evaluation-at": "machines", "robust-rounds": 1, "dfr-fits": 2,
+            "machines": 2},
     "drawn": {"identify": "federated", "fraction-train": 0.4, "robust": "federated", "robust-rounds": 4},
 }  # fmt: skip
 

@@ -44,7 +44,7 @@ OTHER: dict[str, Any] = {
     "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
-    "dro-adjustment": 0.8,
+    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "train-on": "validation",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
@@ -184,6 +184,9 @@ BAD: dict[str, list[Any]] = {
     "cvar-alpha": [0, 1.1, -0.1],
     "dro-step": [0, -1],
     "dro-adjustment": [-0.1],
+    "dfr-penalty": [0, -1, "much", math.nan],
+    "dfr-fits": [0, 1.5],
+    "train-on": ["test"],
     "groups": ["both"],
     "balance": ["none"],
     "cvar-threshold": ["local"],
@@ -330,6 +333,21 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "to fedavg",
         {"identify-aggregator": "fedavg"},
     ),
+    (
+        {**PRIVATE, "noise-multiplier": 0, "method": "dfr"},
+        "count-noise is 1.0, but method is dfr, which needs true counts; set count-noise to 0, or use another method",
+        {"method": "erm"},
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "method": "dfr"},
+        "noise-multiplier is 1.0, but method is dfr, which sends more than updates; use another method",
+        {"method": "erm"},
+    ),
+    (
+        {"method": "dfr", "groups": "inferred"},
+        "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class",
+        {"groups": "class"},
+    ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (
         {"engine": "in-process", "workers": 2, "threads": 3},
@@ -350,7 +368,7 @@ NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
             "method",
             {"method": "group-dro"},
         )
-        for method in ("agnostic", "lff")
+        for method in ("agnostic", "lff", "dfr")
     ),
     (
         {"robust": "central"},

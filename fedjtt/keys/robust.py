@@ -12,6 +12,11 @@ class RobustKeys(Keys):
     """How the robust stage trains, and which model is kept."""
 
     method: str = choice("jtt", METHODS, "training method")
+    train_on: str = choice(
+        "train",
+        ("train", "validation"),
+        "split that the method trains on; validation: what that split alone is worth, beside dfr, which uses it too",
+    )
     robust: str = choice(
         "central", ("central", "federated"), "where the robust stage trains: on the server's data, or on the machines"
     )

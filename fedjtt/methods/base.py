@@ -6,7 +6,7 @@ knows Flower: records, client_app and strategies carry the payloads over whichev
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -104,6 +104,11 @@ class NodeData:
     train: Part
     validation: Part
     test: Part
+
+
+def trained_on(data: NodeData, split: str) -> NodeData:
+    """Return what a node sees where methods train on another split: that split in train's place."""
+    return data if split == "train" else replace(data, train=data.validation)
 
 
 def whole(splits: Splits) -> NodeData:
@@ -239,6 +244,8 @@ class Trained:
         The round whose weights these are.
     identification : dict or None
         What was found, for methods that look for a minority.
+    head : dict or None
+        What was chosen for the last layer, for methods that fit it anew.
     """
 
     weights: Array
@@ -246,6 +253,7 @@ class Trained:
     seconds: dict[str, Any]
     selected_round: int
     identification: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
 
 
 class Method(Protocol):

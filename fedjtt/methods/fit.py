@@ -28,7 +28,7 @@ from fedjtt.training import Span, Terms, TrainSettings, train
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
+    "method", "train-on", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
     "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
     "server-learning-rate", "proximal-mu", "selection", "device",
     *map(kebab, MethodKeys.model_fields),

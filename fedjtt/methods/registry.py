@@ -10,10 +10,12 @@ from fedjtt.methods.census import census
 from fedjtt.methods.count_noise import noised
 from fedjtt.methods.cut import tally
 from fedjtt.methods.cvar_dro import CvarDRO
+from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
 from fedjtt.methods.grouping import name_own
+from fedjtt.methods.head import draw, features, moments, score, slope
 from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
 from fedjtt.methods.identify_peers import lend
@@ -34,6 +36,7 @@ _ALL: tuple[Method, ...] = (
     CvarDRO(),
     GroupDRO("agnostic", "machine"),
     LfF(),
+    DFR(),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
@@ -44,6 +47,7 @@ CATEGORIES = {
     "judge": "train",
     "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
+    "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
 }  # fmt: skip
 
 
@@ -68,6 +72,11 @@ def action_for(name: str, config: RunConfig) -> Action:
         "tally": tally,
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
+        "features": features,
+        "moments": moments,
+        "draw": draw,
+        "slope": slope,
+        "score": score,
     }
     if name in before:
         return before[name]

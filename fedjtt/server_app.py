@@ -83,16 +83,7 @@ def run_method(
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)
     config = strategy.config
-    if config.train_on == "validation":
-        strategy.note("train-on is validation: its accuracies on validation are those of what it was trained on")
-    counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
-    figures = {
-        split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
-        for split in ("validation", "test")
-    }
-    for split, values in figures.items():
-        if values["empty-groups"]:
-            strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
+    figures = _figures(strategy, trained)
     result = {
         "config": config.flat(),
         "run-id": run_id,
@@ -108,6 +99,22 @@ def run_method(
         "privacy": strategy.noise.spent(),
     }
     return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
+
+
+def _figures(strategy: StagedStrategy, trained: Trained) -> dict[str, Any]:
+    """Evaluate the selected model on both held-out splits, and note what is odd about that."""
+    config = strategy.config
+    if config.train_on == "validation":
+        strategy.note("train-on is validation: its accuracies on validation are those of what it was trained on")
+    counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
+    figures = {
+        split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
+        for split in ("validation", "test")
+    }
+    for split, values in figures.items():
+        if values["empty-groups"]:
+            strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
+    return figures
 
 
 def _seconds(trained: Trained, wall: float) -> dict[str, Any]:

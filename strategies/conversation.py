@@ -111,7 +111,7 @@ class Conversation:
         action = str(config[ACTION])
         nodes = self._nodes(grid)
         if (action in DRAWN or drawn) and grid is self.machines_grid:
-            nodes = self._drawn([node for node in nodes if self._can_train(node)], server_round)
+            nodes = self._drawn([node for node in nodes if self._trains(self.register.machine_of(node))], server_round)
         content = RecordDict({ARRAYS: arrays, CONFIG: config})
         kind = f"{CATEGORIES[action]}.{action}"
         return [Message(content, node, kind, group_id=str(server_round)) for node in nodes]
@@ -275,20 +275,16 @@ class Conversation:
         if found.failure is not None:
             raise found.failure
 
-    def _can_train(self, node: int) -> bool:
-        """Return whether a machine has an example to train on; a host may have test rows only."""
-        machine = self.register.machine_of(node)
-        return machine is None or self._trains(machine)
-
-    def _trains(self, machine: int) -> bool:
-        return self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
+    def _trains(self, machine: int | None) -> bool:
+        """Return whether a machine may have an example to train on; a host may have test rows only."""
+        return machine is None or self._acceptance.census.get(machine) is None or self._acceptance.examples(machine) > 0
 
     def _drawn(self, nodes: list[int], server_round: int) -> list[int]:
         """Draw this round's machines by seed, from their partition ids: node ids differ from run to run."""
         share = max(1, round(float(self.config.fraction_train) * max(len(nodes), self.config.machines)))
         if share >= len(nodes):
             return nodes
-        partitions = sorted(machine for machine, node in self.register.node_of.items() if self._can_train(node))
+        partitions = sorted(machine for machine in self.register.node_of if self._trains(machine))
         drawn = numpy_generator(self.config.seed, "sample-machines", server_round).permutation(partitions)[:share]
         return [self.register.node_of[int(partition_id)] for partition_id in sorted(drawn)]
 

@@ -162,8 +162,8 @@ class _Validation:
             rows = torch.tensor(added_up(replies, "rows"))
             if not rows.all():
                 raise ConfigError(
-                    "no machine has min-count rows in one of dfr's balanced subsets of validation, where every group "
-                    "is cut to the smallest; use another method"
+                    "no machine has min-count rows in one of dfr's balanced subsets of validation, where each group is "
+                    "cut to the smallest; use another method"
                 )
             gradient = torch.from_numpy(ordered_sum([reply.arrays["gradient"] for reply in replies]))
             self.server.progress("head", len(strength) - len(which), len(strength), {})

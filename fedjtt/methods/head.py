@@ -11,7 +11,8 @@ from fedjtt.errors import ConfigError, ForgottenError
 from fedjtt.evaluation import features_of
 from fedjtt.l1_logistic import gradient_sums
 from fedjtt.methods.base import Node, Payload
-from fedjtt.methods.subsets import bin_counts, drawn
+from fedjtt.methods.cut import drawn
+from fedjtt.methods.subsets import bin_counts
 
 FEATURES = "head-features"
 

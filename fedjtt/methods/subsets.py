@@ -4,12 +4,10 @@ As in :mod:`fedjtt.methods.cut`, of each group those with the smallest numbers s
 here, so the number at which each ends is found five bits at a time, by counts in 32 bins: four exchanges for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-
-from fedjtt.methods.cut import drawn_numbers
 
 LEVELS, BITS = 4, 5
 BINS = 2**BITS
@@ -18,12 +16,6 @@ EVERY = 2 ** (LEVELS * BITS)
 
 Counted = Callable[[int, Tensor], Tensor]
 """From a level and prefixes ``[draws, groups]`` to the counts in bins, ``[draws, groups, BINS]``, over all machines."""
-
-
-def drawn(ids: Tensor, seed: int, draws: Sequence[int]) -> Tensor:
-    """Return every example's number in every draw, int64 ``[draws, n]``."""
-    rows = [drawn_numbers(ids, seed, draw) for draw in draws]
-    return torch.stack(rows) if rows else torch.zeros(0, len(ids), dtype=torch.int64)
 
 
 def bin_counts(numbers: Tensor, group: Tensor, level: int, prefix: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.errors import ConfigError
 from fedjtt.evaluation import features_of
 from fedjtt.methods.base import Payload
-from fedjtt.methods.cut import drawn_numbers
+from fedjtt.methods.cut import drawn
 from fedjtt.methods.dfr import PENALTIES, refit
 from fedjtt.models import build_model
 from fedjtt.server_app import Outcome
@@ -56,7 +56,7 @@ def features_at(splits: Splits, outcome: Outcome) -> np.ndarray:
 
 def balanced(splits: Splits, draw: int, quota: int) -> np.ndarray:
     """Rows of a draw's subset, by brute force: of each group the quota with the smallest numbers."""
-    numbers, group = drawn_numbers(splits.validation.id, 0, draw), splits.validation.group
+    numbers, group = drawn(splits.validation.id, 0, [draw])[0], splits.validation.group
     own = [torch.nonzero(group == each).flatten() for each in range(splits.validation.num_groups)]
     return torch.cat([rows[numbers[rows].argsort()][:quota] for rows in own]).sort().values.numpy()
 
@@ -105,7 +105,7 @@ def test_the_penalty_is_the_one_that_scikit_learn_finds_best() -> None:
     head = outcome.result["head"]
     found = features_at(splits, outcome)
     x, label, group = StandardScaler().fit_transform(found), splits.validation.label.numpy(), splits.validation.group
-    numbers = drawn_numbers(splits.validation.id, 0)
+    numbers = drawn(splits.validation.id, 0, [0])[0]
     halves = [torch.nonzero(group == each).flatten() for each in range(4)]
     inner = torch.cat([rows[numbers[rows].argsort()][: (len(rows) + 1) // 2] for rows in halves])
     outer = np.setdiff1d(np.arange(160), inner.numpy())

@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 from fedjtt.errors import ConfigError, ForgottenError
 from fedjtt.evaluation import features_of
 from fedjtt.methods.base import Node, NodeData, Part, Payload
+from fedjtt.methods.cut import drawn
 from fedjtt.methods.head import FEATURES, draw, features, moments, score, slope
-from fedjtt.methods.subsets import EVERY, drawn
+from fedjtt.methods.subsets import EVERY
 from tests.tiny import grouped, node_of, tiny_config, tiny_splits
 
 WIDTH = 128

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedjtt.methods.subsets import BINS, EVERY, Counted, bin_counts, drawn, limits_of
+from fedjtt.methods.cut import drawn
+from fedjtt.methods.subsets import BINS, EVERY, Counted, bin_counts, limits_of
 
 GROUP = torch.arange(3000) % 3 * (torch.arange(3000) % 2)  # of 3,000: 2,000 of group 0, 500 of each other
 

@@ -254,6 +254,9 @@ def _failures(failures: Sequence[Mapping[str, str]]) -> str:
 
 
 def _what(rows: Sequence[Row]) -> str:
-    names = ("dataset", "difficulty", "spurious-strength")
-    datasets = sorted({"{}, {}, strength {}".format(*(row[f"config.{name}"] for name in names)) for row in rows})
-    return f"{counted(len(rows), 'run')} on {'; '.join(datasets)}."
+    return f"{counted(len(rows), 'run')} on {'; '.join(sorted({_dataset(row) for row in rows}))}."
+
+
+def _dataset(row: Row) -> str:
+    dataset, *painted = (row[f"config.{name}"] for name in ("dataset", "difficulty", "spurious-strength"))
+    return dataset if "auto" in painted else "{}, {}, strength {}".format(dataset, *painted)

@@ -24,6 +24,8 @@ _RULES = {
     "val-worst-group": "best worst group on validation: selection val-worst-group",
     "val-worst-class": "best worst class on validation: selection val-worst-class",
     "val-average": "best average on validation: selection val-average",
+    "val-bias-unsupervised": "best worst group of label and a short ERM run's prediction on validation: selection "
+    "val-bias-unsupervised",
 }
 
 

@@ -34,6 +34,8 @@ _SELECTIONS = {
     "val-worst-group": "the round with the best worst-group accuracy on validation",
     "val-worst-class": "the round with the best worst-class accuracy on validation (no group labels)",
     "val-average": "the round with the best average accuracy on validation (no group labels)",
+    "val-bias-unsupervised": "the round with the best accuracy on validation of the worst group of label and a short "
+    "ERM run's prediction (no group labels)",
 }
 
 

@@ -124,6 +124,11 @@ def contradiction(config: "RunConfig") -> str | None:
             f"identify-stop is val-groups, but identify is {config.identify}: the server, which has the validation "
             "groups, does not see the machines' own models; set identify-stop to stable, or identify to federated"
         )
+    if config.identify_stop == "val-groups" and config.selection == "val-bias-unsupervised":
+        return (
+            "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is "
+            "for doing without; set identify-stop to stable"
+        )
     if config.aggregator in NOT_THE_MEAN and config.averaging == "ema":
         return (
             f"aggregator {config.aggregator} leaves the mean of the machines' weights, so their averages are none of "

@@ -316,6 +316,12 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         for rule in ("fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova")
     ),
     (
+        {"identify-stop": "val-groups", "identify": "federated", "selection": "val-bias-unsupervised"},
+        "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is for "
+        "doing without; set identify-stop to stable",
+        {"identify-stop": "stable"},
+    ),
+    (
         {"proximal-mu": 0.1, "aggregator": "fedmedian"},
         "proximal-mu is 0.1 but aggregator is fedmedian; set aggregator to fedprox, or proximal-mu to 0",
         {"aggregator": "fedprox"},

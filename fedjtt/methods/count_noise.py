@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.base import Action, Array, Node, Payload
 from fedjtt.methods.census import census
 
@@ -115,9 +116,12 @@ def _look(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload: 
 
 def _assess(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:
     counts = _drawer(node, f"assess-{request.integer('split')}")(reply.integers("count"))
-    return Payload(
-        reply.arrays, {**reply.numbers, "count": counts, "correct": _within(draw(reply.integers("correct")), counts)}
-    )
+    told: Numbers = {"count": counts, "correct": _within(draw(reply.integers("correct")), counts)}
+    if "by-reference" in request.numbers:
+        right, cells = REFERENCE_COUNTS
+        counts = _drawer(node, "assess-reference")(reply.integers(cells))
+        told |= {cells: counts, right: _within(draw(reply.integers(right)), counts)}
+    return Payload(reply.arrays, {**reply.numbers, **told})
 
 
 def _describe(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:  # noqa: ARG001

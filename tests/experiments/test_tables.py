@@ -22,6 +22,7 @@ from experiments.tables import (
     speed_ups,
     summary,
 )
+from fedjtt.config import RunConfig
 from tests.experiments.test_results import ORIGINAL, synthetic_result, write_sweep
 
 Values = dict[str, Any]
@@ -176,6 +177,9 @@ def test_the_selection_is_named() -> None:
     rows = [flatten(synthetic_result({"selection": name})) for name in ("last", "val-average")]
     assert "the last round's model (selection last)" in provenance(rows)
     assert "selection val-average" in provenance(rows)
+    names = RunConfig.model_fields["selection"].json_schema_extra["allowed"]  # type: ignore[index,call-overload]
+    for name in set(names) - {"auto"}:
+        assert "the model (" not in provenance([flatten(synthetic_result({"selection": name}))]), name
 
 
 def test_every_form_shows_the_same_cells(tmp_path: Path) -> None:

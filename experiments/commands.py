@@ -51,9 +51,10 @@ def _show_result(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     found = result["identification"]
     if found:
+        factor = f", upsampling factor {found['upsample-factor']}" if "upsample-factor" in found else ""
         console.print(
             f"error set {found['error-set-size']}, precision {_number(found['precision'])}, "
-            f"recall {_number(found['recall'])}, upsampling factor {found['upsample-factor']}",
+            f"recall {_number(found['recall'])}{factor}",
             highlight=False,
         )
     for note in result["notes"]:

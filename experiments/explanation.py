@@ -10,7 +10,7 @@ from rich.text import Text
 
 from experiments.explain import Explanation
 from experiments.findings import Facts, Group, Identification, Machine, Upsampling, percent
-from experiments.results import METHOD_NAMES
+from experiments.results import method_name
 from experiments.statistics import wilson
 
 LONGEST = 12
@@ -78,10 +78,9 @@ def _verdict(explanation: Explanation) -> str:
 
 def _title(facts: Facts) -> str:
     config = facts.config
-    method = METHOD_NAMES.get(config["method"], config["method"])
     return (
-        f"{method}, robust stage {config['robust']}, {_count(config['machines'], 'machine')}, {config['dataset']}, "
-        f"seed {config['seed']}"
+        f"{method_name(config)}, robust stage {config['robust']}, {_count(config['machines'], 'machine')}, "
+        f"{config['dataset']}, seed {config['seed']}"
     )
 
 

@@ -10,6 +10,9 @@ DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff")
+WITH_GROUPS = ("balance", "group-dro")
+"""Methods that work with the groups that the key ``groups`` names."""
+
 GROUPS = ("true", "inferred", "class")
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (

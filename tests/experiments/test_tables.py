@@ -203,3 +203,13 @@ def test_markup_in_cells_is_text() -> None:
     assert as_text(TABLE).splitlines()[1:4] == [
         "setting           x|y", "--------------  -----", "<b>             1 | 2"
     ]  # fmt: skip
+
+
+def test_other_methods_are_compared_with_erm() -> None:
+    grid: list[dict[str, Any]] = [{"method": "erm"}, {"method": "lff"}, {"method": "balance", "groups": "class"}]
+    groups = by_setting([flatten(synthetic_result({**each, "seed": seed})) for each in grid for seed in (0, 1)])
+    tables = {table.title: table for table in comparisons(groups)}
+    assert list(tables) == ["Other methods minus ERM, paired"]
+    assert {row[0] for row in tables["Other methods minus ERM, paired"].rows} == {
+        "central, 10 machines: upsample (classes) − ERM", "central, 10 machines: LfF − ERM"
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from experiments.explanation import show
 from experiments.grid import Grid
 from experiments.progress import RunProgress, SweepProgress
 from experiments.sweep import prepare_sweep, run_name, run_sweep
+from fedjtt.choices import TABLES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
@@ -50,9 +51,10 @@ def _show_result(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     found = result["identification"]
     if found:
+        factor = f", upsampling factor {found['upsample-factor']}" if "upsample-factor" in found else ""
         console.print(
             f"error set {found['error-set-size']}, precision {_number(found['precision'])}, "
-            f"recall {_number(found['recall'])}, upsampling factor {found['upsample-factor']}",
+            f"recall {_number(found['recall'])}{factor}",
             highlight=False,
         )
     for note in result["notes"]:
@@ -155,7 +157,8 @@ def _host_table(config: RunConfig) -> Table:
 
 
 def _group_table(splits: Splits, config: RunConfig) -> Table:
-    title = f"{config.dataset}, {config.difficulty}, strength {config.spurious_strength}, seed {config.seed}"
+    painted = f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in TABLES else ""
+    title = f"{config.dataset}, {painted}seed {config.seed}"
     table = Table("label", "attribute", "train", "validation", "test", "", title=title, title_justify="left")
     majority = majority_attribute(splits.train)
     counts = [split.group_counts() for split in (splits.train, splits.validation, splits.test)]

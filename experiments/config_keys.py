@@ -6,10 +6,13 @@ from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
 from fedjtt.automatic import AUTO_SERVER_RATE
+from fedjtt.choices import WITH_GROUPS
 from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
-_NEVER_USUAL = (*ALWAYS_SAID, "dataset", "difficulty", "identify-schedule")
+OF_THE_METHOD = ("groups", "balance")
+"""Keys that are part of a method's name, where the method uses them."""
+_NEVER_USUAL = (*ALWAYS_SAID, *OF_THE_METHOD, "dataset", "difficulty", "identify-schedule")
 ONLY_WITH_IDENTIFICATION = ("identify", "peer", "upsample")
 # Keys that change nothing but under these values of another key.
 _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
@@ -17,6 +20,14 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "peer-vote": ("identify", ("peers",)),
     "identify-aggregator": ("identify", ("federated",)),
     "identify-label-correction": ("identify", ("federated",)),
+    "groups": ("method", WITH_GROUPS),
+    "balance": ("method", ("balance",)),
+    "mixture-ratio": ("balance", ("mixture",)),
+    "mixture-cut": ("balance", ("mixture",)),
+    "cvar-alpha": ("method", ("cvar-dro",)),
+    "cvar-threshold": ("method", ("cvar-dro",)),
+    "dro-step": ("method", ("group-dro", "agnostic")),
+    "dro-adjustment": ("method", ("group-dro", "agnostic")),
     "upsample-fraction": ("upsample", ("auto",)),
     "robust-schedule": ("robust", ("federated",)),
     "identify-server-learning-rate": ("identify-aggregator", AUTO_SERVER_RATE),
@@ -32,9 +43,15 @@ _APART_FROM_AUTO = ("robust", "machines", "robust-schedule", *_AUTO_WITH_MACHINE
 def uses(row: Row, key: str) -> bool:
     """Say whether a config key can have changed what this run found."""
     identifies = "identification.error-set-size" in row
-    if key.startswith(ONLY_WITH_IDENTIFICATION) and not identifies:
+    refers = row.get("config.selection") == "val-bias-unsupervised" and key not in ("identify", "peers", "peer-vote")
+    if key.startswith("upsample") and row.get("config.method", "jtt") != "jtt":
         return False
-    together, central = row.get("config.identify") == "federated", row.get("config.robust") == "central"
+    if key.startswith(ONLY_WITH_IDENTIFICATION) and not (identifies or refers):
+        return False
+    if key.startswith("mixture") and row.get("config.method") != "balance":
+        return False
+    together = row.get("config.identify") == "federated" or refers
+    central = row.get("config.robust") == "central"
     if key == "identify-server-learning-rate" and not together:
         return False
     if key in ("identify-rounds", "identify-averaging"):
@@ -44,7 +61,7 @@ def uses(row: Row, key: str) -> bool:
     if key in ("partition", "dirichlet-alpha") and central and not identifies:
         return False
     other, values = _ONLY_UNDER.get(key, ("", ()))
-    return not other or row.get(f"config.{other}") in values
+    return not other or row.get(f"config.{other}") in values or (other == "identify" and refers)
 
 
 def varied_keys(rows: Sequence[Row]) -> list[str]:

@@ -122,6 +122,13 @@ def percent_axis(axes: Axes, name: str) -> None:
     axes.set_ylim(-0.03, 1.04)
 
 
+def percent_axis_below(axes: Axes, name: str) -> None:
+    """Label the x axis in percent, from 0 to 100."""
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
+    axes.set_xlabel(f"{name}, %", fontsize=9)
+    axes.set_xlim(-0.03, 1.04)
+
+
 def machines_axis(axes: Axes, machines: Sequence[int], columns: int = 1) -> None:
     """Log scale with a tick for every machine count that ran; where two would touch, the larger has no number."""
     axes.set_xscale("log")

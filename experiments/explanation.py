@@ -10,7 +10,7 @@ from rich.text import Text
 
 from experiments.explain import Explanation
 from experiments.findings import Facts, Group, Identification, Machine, Upsampling, percent
-from experiments.results import METHOD_NAMES
+from experiments.results import method_name
 from experiments.statistics import wilson
 
 LONGEST = 12
@@ -24,6 +24,8 @@ _RULES = {
     "val-worst-group": "best worst group on validation: selection val-worst-group",
     "val-worst-class": "best worst class on validation: selection val-worst-class",
     "val-average": "best average on validation: selection val-average",
+    "val-bias-unsupervised": "best worst group of label and a short ERM run's prediction on validation: selection "
+    "val-bias-unsupervised",
 }
 
 
@@ -76,10 +78,9 @@ def _verdict(explanation: Explanation) -> str:
 
 def _title(facts: Facts) -> str:
     config = facts.config
-    method = METHOD_NAMES.get(config["method"], config["method"])
     return (
-        f"{method}, robust stage {config['robust']}, {_count(config['machines'], 'machine')}, {config['dataset']}, "
-        f"seed {config['seed']}"
+        f"{method_name(config)}, robust stage {config['robust']}, {_count(config['machines'], 'machine')}, "
+        f"{config['dataset']}, seed {config['seed']}"
     )
 
 

@@ -180,7 +180,7 @@ def facts_of(result: Result, history: Sequence[Line]) -> Facts:
         worst=min(accuracies, key=lambda pair: pair[0])[1] if accuracies else None,
         scores={split: {k: v for k, v in result[split].items() if k != "groups"} for split in ("test", "validation")},
         identification=found,
-        upsampling=None if found is None else _upsampling(result),
+        upsampling=None if found is None or "upsample-factor" not in result["identification"] else _upsampling(result),
         robust=_robust(result, history),
         seconds=dict(result["seconds"]),
         traffic={

@@ -135,11 +135,11 @@ def _error_sets(axes: Axes, lines: Variants, titled: bool) -> None:
 def wga_by_round(groups: Groups, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | None:
     """Worst-group accuracy on validation after every robust round; None where no run kept its rounds."""
     measure = "validation.worst-group-accuracy"
-    most = max((s.get("machines") for s in groups if s.get("method") == "jtt"), default=0)
+    most = max((s.get("machines") for s in groups if s.get("method") not in _BOUNDS), default=0)
     bounds = _bound_settings(groups)
     curves: dict[Setting, dict[int, list[float]]] = {}
     for setting, rows in groups.items():
-        if setting.get("machines") != most if setting.get("method") == "jtt" else setting not in bounds:
+        if setting not in bounds if setting.get("method") in _BOUNDS else setting.get("machines") != most:
             continue
         for row in rows:
             for line in histories.get(row["run-id"], ()):
@@ -149,7 +149,7 @@ def wga_by_round(groups: Groups, histories: Mapping[str, Sequence[Mapping[str, A
         return None
     note = provenance([row for setting in curves for row in groups[setting]], "validation")
     figure, (axes,) = new_figure(3.9, note)
-    styles = line_styles(setting for setting in curves if setting.get("method") == "jtt")
+    styles = line_styles(setting for setting in curves if setting.get("method") not in _BOUNDS)
     for setting, curve in curves.items():
         values = [value for key in sorted(curve) if (value := mean_interval(curve[key])) is not None]
         style = styles.get(setting) or {"color": _BOUNDS[setting.get("method")], "linestyle": "-."}

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import cost_figures, drawing, group_figures, plots
+from experiments import cost_figures, drawing, group_figures, method_figures, plots
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
 from experiments.results import (
@@ -46,6 +46,12 @@ from fedjtt.tracking import write_atomically
 
 _SEVERAL = "JTT on at least two machine counts"
 _FIGURES = {
+    "methods": (
+        "Worst-group accuracy by method",
+        "Dot chart: test worst-group accuracy of every method with its interval, central beside federated; the tables "
+        "have the numbers.",
+        "at least four methods",
+    ),
     "wga-machines": (
         "Worst-group accuracy against machines",
         "Line chart: test worst-group accuracy over the number of machines, central beside federated, with ERM and the "
@@ -213,6 +219,7 @@ def draw(
     except DataError:  # not images
         sheet = None
     return {
+        "methods": method_figures.wga_by_method(groups),
         "wga-machines": plots.wga_against_machines(groups),
         "error-set": plots.error_set_against_machines(groups),
         "wga-speed-up": cost_figures.wga_against_speed_up(groups),
@@ -254,6 +261,9 @@ def _failures(failures: Sequence[Mapping[str, str]]) -> str:
 
 
 def _what(rows: Sequence[Row]) -> str:
-    names = ("dataset", "difficulty", "spurious-strength")
-    datasets = sorted({"{}, {}, strength {}".format(*(row[f"config.{name}"] for name in names)) for row in rows})
-    return f"{counted(len(rows), 'run')} on {'; '.join(datasets)}."
+    return f"{counted(len(rows), 'run')} on {'; '.join(sorted({_dataset(row) for row in rows}))}."
+
+
+def _dataset(row: Row) -> str:
+    dataset, *painted = (row[f"config.{name}"] for name in ("dataset", "difficulty", "spurious-strength"))
+    return dataset if "auto" in painted else "{}, {}, strength {}".format(dataset, *painted)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fedjtt.choices import METHODS
+from fedjtt.choices import METHODS, WITH_GROUPS
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.tracking import write_atomically
@@ -29,9 +29,23 @@ LEADING_COLUMNS = (
 )  # fmt: skip
 """Always there and in this order, also where no run has a value: two sweeps' files can be put under each other."""
 
-METHOD_NAMES = {"erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "dfr": "DFR"}
+METHOD_NAMES = {
+    "erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "group-dro": "GroupDRO",
+    "cvar-dro": "CVaR-DRO", "agnostic": "agnostic FL", "lff": "LfF", "dfr": "DFR",
+}  # fmt: skip
+GROUP_NAMES = {"true": "true groups", "inferred": "inferred groups", "class": "classes"}
 
 NAMES_FILE = "names.json"
+
+
+def method_name(config: Mapping[str, Any]) -> str:
+    """Return a method's short name from a config's keys, with what makes it several: ``subset (true groups)``."""
+    method = str(config["method"])
+    name = METHOD_NAMES.get(method, method)
+    if method == "balance":
+        name = config.get("balance", name)
+    groups = GROUP_NAMES.get(str(config.get("groups"))) if method in WITH_GROUPS else None
+    return f"{name} ({groups})" if groups else name
 
 
 def flatten(result: Mapping[str, Any]) -> Row:

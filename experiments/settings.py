@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.config_keys import (
     ALWAYS_SAID,
+    OF_THE_METHOD,
     ONLY_WITH_IDENTIFICATION,
     auto_value,
     uses,
@@ -13,7 +14,7 @@ from experiments.config_keys import (
     varied_keys,
     with_auto,
 )
-from experiments.results import METHOD_NAMES, Row
+from experiments.results import GROUP_NAMES, Row, method_name
 from fedjtt.methods.identify_local import IDENTIFY_KEYS
 
 # What cannot matter on one machine: it holds all the data, takes all the steps, has no peers, and its update is the
@@ -64,7 +65,10 @@ class Setting:
         """How tables and legends call it, such as ``JTT, central, 10 machines``."""
         called = [(name, items) for name, items in self.names if items & set(self.items)]
         covered = self.usual.union(*(items for _, items in called))
-        return ", ".join([*(_said(*item) for item in self.items if item not in covered), *(name for name, _ in called)])
+        items, whole = dict(self.items), {"method", *OF_THE_METHOD}  # which are one name where the method is said
+        said = [method_name(items)] if "method" in items else []
+        rest = [item for item in self.items if item not in covered and not (said and item[0] in whole)]
+        return ", ".join([*said, *(_said(*item) for item in rest), *(name for name, _ in called)])
 
 
 Groups = dict[Setting, list[Row]]
@@ -74,13 +78,14 @@ Variants = dict[Setting, dict[int, list[Row]]]
 
 def _said(key: str, value: Any) -> str:
     value = f"{value:g}" if isinstance(value, float) else value
-    if key == "method":
-        return METHOD_NAMES.get(value, str(value))
+    if key == "groups":
+        return GROUP_NAMES.get(str(value), str(value))
     if key == "machines":
         return "1 machine" if value == 1 else f"{value} machines"
     if value is None:  # runs of an earlier version, which did not know the key
         return f"{key} not known"
-    return str(value) if key in ("robust", "dataset", "identify-schedule", "difficulty") else f"{key} {value}"
+    plain = ("robust", "dataset", "identify-schedule", "difficulty", "balance")
+    return str(value) if key in plain else f"{key} {value}"
 
 
 def by_setting(rows: Sequence[Row], names: Mapping[str, Mapping[str, Any]] | None = None) -> Groups:
@@ -90,7 +95,7 @@ def by_setting(rows: Sequence[Row], names: Mapping[str, Mapping[str, Any]] | Non
     for other machines are ``auto`` again, in the rows too.
     """
     rows = with_auto(rows)
-    keys = [key for key in varied_keys(rows) if key not in ALWAYS_SAID]
+    keys = [*OF_THE_METHOD, *(key for key in varied_keys(rows) if key not in (*ALWAYS_SAID, *OF_THE_METHOD))]
     usual = frozenset(usual_values(rows).items())
     groups: Groups = {}
     for row in rows:

@@ -34,6 +34,8 @@ _SELECTIONS = {
     "val-worst-group": "the round with the best worst-group accuracy on validation",
     "val-worst-class": "the round with the best worst-class accuracy on validation (no group labels)",
     "val-average": "the round with the best average accuracy on validation (no group labels)",
+    "val-bias-unsupervised": "the round with the best accuracy on validation of the worst group of label and a short "
+    "ERM run's prediction (no group labels)",
 }
 
 
@@ -203,11 +205,13 @@ def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
     federated = [s for s in groups if s.get("robust") == "federated"]
     robust = [(s, central) for s in federated if (central := on_the_server(s, groups)) is not None]
     spread = [(s, one) for s in groups if s.get("machines") > 1 and (one := on_one_machine(s, groups)) is not None]
-    methods = [(s, erm) for s in groups if s.get("method") == "jtt" and (erm := erm_for(s, groups)) is not None]
+    erms = {s: erm for s in groups if s.get("method") != "erm" and (erm := erm_for(s, groups)) is not None}
+    others = [(s, erm) for s, erm in erms.items() if s.get("method") not in ("jtt", "group-balanced")]
     return {
         "Federated minus central, paired": robust,
         "More machines minus one machine, paired": spread,
-        "JTT minus ERM, paired": methods,
+        "JTT minus ERM, paired": [(s, erm) for s, erm in erms.items() if s.get("method") == "jtt"],
+        "Other methods minus ERM, paired": others,
     }
 
 

@@ -12,14 +12,14 @@ AUTO_EPOCHS = {"jtt": 0.4}
 AUTO_ROUNDS = {"central": 10, "federated": 50}
 AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
-AUTO_MODEL = {"csv": "mlp", "heart4": "mlp"}
+AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
 
 
 def automatic(config: "RunConfig") -> dict[str, Any]:
     """Return the values of the keys that are ``auto``, by attribute name.
 
-    Strength and difficulty mean nothing for machines' own rows, and whether these have an attribute is known once the
-    machines have been asked: there ``auto`` stays.
+    Strength and difficulty mean nothing for tables and machines' own rows, and whether the latter have an attribute is
+    known once the machines have been asked: there ``auto`` stays.
     """
     found = {
         "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
@@ -31,9 +31,8 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         "evaluation_at": "machines" if config.own_data else "server",
     }
     if not config.own_data:
-        found |= {
-            "spurious_strength": AUTO_STRENGTH[config.dataset],
-            "difficulty": AUTO_DIFFICULTY[config.dataset],
-            "selection": "val-worst-group",
-        }
+        found["selection"] = "val-worst-group"
+    if config.dataset in AUTO_STRENGTH:
+        found["spurious_strength"] = AUTO_STRENGTH[config.dataset]
+        found["difficulty"] = AUTO_DIFFICULTY[config.dataset]
     return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

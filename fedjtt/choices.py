@@ -3,10 +3,16 @@
 OWN_DATA = ("csv", "heart4", "image-folder")
 """Datasets of which every machine has rows of its own."""
 
-DATASETS = ("digits", "spuco-mnist", *OWN_DATA)
+TABLES = ("adult", "compas")
+"""Published tables: nothing is painted on them."""
+
+DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr")
+WITH_GROUPS = ("balance", "group-dro")
+"""Methods that work with the groups that the key ``groups`` names."""
+
 GROUPS = ("true", "inferred", "class")
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (

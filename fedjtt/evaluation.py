@@ -93,7 +93,11 @@ class GroupSums:
 
 def group_sums(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> GroupSums:
     """Count examples and correct predictions of the given rows per group."""
-    correct = predict(model, dataset, rows) == dataset.label[rows]
+    return sums_of(predict(model, dataset, rows) == dataset.label[rows], dataset, rows)
+
+
+def sums_of(correct: Tensor, dataset: GroupedDataset, rows: Tensor) -> GroupSums:
+    """Count the given rows per group, and those of them that are predicted correctly, bool ``[len(rows)]``."""
     known = dataset.attribute is not None
     group = (dataset.group if known else dataset.label)[rows]
     size = dataset.num_groups if known else dataset.num_labels

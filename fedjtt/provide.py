@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fedjtt.choices import TABLES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
@@ -25,16 +26,21 @@ Provider = Callable[[RunConfig, int, int], NodeData | Host | NoRows]
 def data_options(config: RunConfig) -> DataOptions:
     """Return what a config asks of the data; ``data-dir`` may come from the environment's FEDJTT_DATA."""
     folder = config.data_dir or os.environ.get(DATA_VARIABLE, "")
-    return DataOptions(
+    options = DataOptions(
         dataset=config.dataset,
         data_dir=Path(folder) if folder else None,
+        seed=config.seed,
+        label_noise=config.label_noise,
+    )
+    if config.dataset in TABLES:
+        return options
+    return replace(
+        options,
         download=config.download,
         difficulty=config.difficulty,
         corner=config.corner,
         spurious_strength=float(config.spurious_strength),
-        label_noise=config.label_noise,
         core_noise=config.core_noise,
-        seed=config.seed,
     )
 
 

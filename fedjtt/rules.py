@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE
+from fedjtt.choices import TABLES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -40,10 +41,10 @@ def bad_value(config: "RunConfig") -> str | None:
 
 
 # Keys that say how a dataset is made or spread, with the value that says nothing.
-OF_MADE_DATA = {
-    "partition": "iid", "difficulty": "auto", "spurious-strength": "auto", "label-noise": 0.0, "core-noise": 0.0,
-    "corner": "top-right", "download": False,
+OF_PAINTED_DATA = {
+    "difficulty": "auto", "spurious-strength": "auto", "core-noise": 0.0, "corner": "top-right", "download": False,
 }  # fmt: skip
+OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 
 
 def own_data_contradiction(config: "RunConfig") -> str | None:
@@ -51,11 +52,9 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
     values = config.flat()
     if not config.own_data:
         given = [key for key in ("schema-file", "host-files") if values[key]]
-        return (
-            f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
-            if given
-            else None
-        )
+        if given:
+            return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
+        return table_contradiction(config) if config.dataset in TABLES else None
     about = f"but with dataset {config.dataset}"
     for key, nothing in OF_MADE_DATA.items():
         if values[key] != nothing:
@@ -75,6 +74,17 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         return f"dataset is {config.dataset}, but schema-file is empty; name the TOML file that says what columns mean"
     if config.model == "lenet" and config.dataset != "image-folder":
         return f"model is lenet, which needs images, {about} there are columns; set model to mlp or logistic"
+    return None
+
+
+def table_contradiction(config: "RunConfig") -> str | None:
+    """Return what is about images where the dataset is a table, or None."""
+    values = config.flat()
+    for key, nothing in OF_PAINTED_DATA.items():
+        if values[key] != nothing:
+            return f"{key} is {values[key]}, but dataset {config.dataset} is a table; leave {key} out"
+    if config.model == "lenet":
+        return f"model is lenet, which needs images, but dataset is {config.dataset}; set model to mlp or logistic"
     return None
 
 
@@ -157,6 +167,11 @@ def contradiction(config: "RunConfig") -> str | None:
         return (
             f"identify-stop is val-groups, but identify is {config.identify}: the server, which has the validation "
             "groups, does not see the machines' own models; set identify-stop to stable, or identify to federated"
+        )
+    if config.identify_stop == "val-groups" and config.selection == "val-bias-unsupervised":
+        return (
+            "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is "
+            "for doing without; set identify-stop to stable"
         )
     if config.aggregator in NOT_THE_MEAN and config.averaging == "ema":
         return (

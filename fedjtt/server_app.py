@@ -179,7 +179,8 @@ def log_summary(result: Mapping[str, Any]) -> None:
         log(
             INFO,
             "error set: %s examples, precision %s, recall %s, upsampling factor %s",
-            found["error-set-size"], _shown(found["precision"]), _shown(found["recall"]), found["upsample-factor"],
+            found["error-set-size"], _shown(found["precision"]), _shown(found["recall"]),
+            found.get("upsample-factor", "none"),
         )  # fmt: skip
     log(INFO, "digest of the weights of round %s: %s", result["selected-round"], result["digest"])
 

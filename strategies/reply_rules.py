@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
 from fedjtt.training import Span
@@ -187,7 +188,22 @@ def _of_counts(known: Known, machine: int, request: Payload, reply: Payload) -> 
         return f"it counts {len(count)} groups and has {len(groups if attributes else labels)}"
     if not known.noisy and known.held.setdefault((machine, request.integer("split")), count) != count:
         return "it evaluates on other counts than before"
-    return ""
+    return _of_reference_counts(known, machine, reply) if "by-reference" in request.numbers else ""
+
+
+def _of_reference_counts(known: Known, machine: int, reply: Payload) -> str:
+    correct, count = (reply.integers(name) for name in REFERENCE_COUNTS)
+    if not _within(correct, count):
+        return "it has more correct predictions than examples in a group of the reference"
+    if len(count) != len(known.labels(machine)) ** 2:
+        return f"it counts {len(count)} groups of the reference for {len(known.labels(machine))} labels"
+    if known.noisy:
+        return ""
+    if sum(count) != sum(reply.integers("count")) or sum(correct) != sum(reply.integers("correct")):
+        return "its counts by the reference are of other examples"
+    return (
+        "" if known.held.setdefault((machine, -1), count) == count else "its reference predicts otherwise than before"
+    )
 
 
 def _within(parts: list[int], wholes: list[int]) -> bool:

@@ -14,6 +14,7 @@ from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
 from fedjtt.methods.prepare import prepare_machines
+from fedjtt.methods.reference import find_reference, with_its_cost
 from fedjtt.methods.registry import METHODS
 from fedjtt.records import from_records, to_array_record
 from strategies.aggregators import identify_aggregator, robust_aggregator
@@ -78,6 +79,7 @@ class StagedStrategy(Strategy):
         self.config = config
         self.cache = cache
         self.initial: Array | None = None
+        self.reference: Mapping[str, Array] | None = None
         self.notes: list[str] = []
         self.talk = Conversation(config, server_grid, self.note, owner)
         self.noise = UpdateNoise.of_run(config)
@@ -169,7 +171,8 @@ class StagedStrategy(Strategy):
         self.talk.machines_grid = grid
         if self.config.own_data:
             self._prepare()
-        return METHODS[self.config.method].coordinate(self)
+        self.reference = find_reference(self)
+        return with_its_cost(METHODS[self.config.method].coordinate(self), self.reference, self.config)
 
     def _prepare(self) -> None:
         """Let machines with rows of their own agree on an encoding, before any method asks them anything."""

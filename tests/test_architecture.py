@@ -224,6 +224,7 @@ def test_tests_mirror_the_sources() -> None:
         "fedjtt.choices": "tests/test_config.py",
         **{f"fedjtt.keys.{path.stem}": "tests/test_config.py" for path in (REPO / "fedjtt" / "keys").glob("*.py")},
         "fedjtt.data.options": "tests/data/test_sources.py",
+        "fedjtt.data.published_table": "tests/data/test_adult.py, tests/data/test_compas.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.minority": "tests/methods/test_jtt.py, tests/methods/test_grouping.py",
         "fedjtt.methods.base": "tests/test_records.py, tests/methods",

@@ -74,8 +74,10 @@ def test_the_names_are_those_of_the_registries() -> None:
 
 
 def test_auto_is_what_the_source_names() -> None:
-    assert {name: source.default_strength for name, source in SOURCES.items()} == automatic.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in SOURCES.items()} == automatic.AUTO_DIFFICULTY
+    painted = {name: source for name, source in SOURCES.items() if source.default_strength is not None}
+    assert {name: source.default_strength for name, source in painted.items()} == automatic.AUTO_STRENGTH
+    assert {name: source.default_difficulty for name, source in painted.items()} == automatic.AUTO_DIFFICULTY
+    assert set(choices.TABLES) == SOURCES.keys() - painted.keys()
 
 
 @pytest.mark.parametrize(
@@ -257,6 +259,32 @@ def test_what_does_not_go_with_own_data_is_one_line(changes: dict[str, Any], lin
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("dataset", choices.TABLES)
+def test_auto_of_a_table(dataset: str) -> None:
+    config = RunConfig.parse({"dataset": dataset, "partition": "group-dirichlet", "label-noise": 0.1})
+    assert (config.model, config.evaluation_at, config.selection) == ("mlp", "server", "val-worst-group")
+    assert (config.difficulty, config.spurious_strength) == ("auto", "auto")
+    assert RunConfig.parse(config.flat()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"difficulty": "small"}, "difficulty is small, but dataset adult is a table; leave"),
+        ({"spurious-strength": 0.5}, "spurious-strength is 0.5, .* leave spurious-strength out"),
+        ({"corner": "top-left"}, "corner is top-left, .* leave corner out"),
+        ({"core-noise": 0.1}, "core-noise is 0.1, .* leave core-noise out"),
+        ({"download": True}, "download is True, .* leave download out"),
+        ({"model": "lenet"}, "model is lenet, which needs images, but dataset is adult; set model to mlp or logistic"),
+        ({"host-files": "hosts"}, "host-files is 'hosts', but dataset is adult; set dataset to csv"),
+    ],
+)
+def test_what_does_not_go_with_a_table_is_one_line(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunConfig.parse({"dataset": "adult", **changes})
+    assert "\n" not in str(caught.value)
+
+
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
@@ -290,6 +318,12 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
             {"averaging": "none"},
         )
         for rule in ("fedavgm", "fedadagrad", "fedadam", "fedyogi", "fednova")
+    ),
+    (
+        {"identify-stop": "val-groups", "identify": "federated", "selection": "val-bias-unsupervised"},
+        "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is for "
+        "doing without; set identify-stop to stable",
+        {"identify-stop": "stable"},
     ),
     (
         {"proximal-mu": 0.1, "aggregator": "fedmedian"},

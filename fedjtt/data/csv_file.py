@@ -6,7 +6,7 @@ A row's number is its line in the file as an editor or a spreadsheet shows it: t
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +68,18 @@ class CsvFile:
         )
 
 
-def read_csv(path: Path, delimiter: str = ",") -> CsvFile:
+def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), comment: str = "") -> CsvFile:
     """Read a UTF-8 CSV file with a header.
 
     Empty lines are passed over; what is quoted may hold delimiters and line breaks.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What the columns are called in a file that may come without a header: a first row that begins with the first of
+        them is one, and its other names do not count.
+    comment : str
+        How lines begin that are passed over; empty: none are.
 
     Raises
     ------
@@ -81,14 +89,16 @@ def read_csv(path: Path, delimiter: str = ",") -> CsvFile:
     """
     text = _decoded(path, delimiter)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: tuple[str, ...] = ()
+    header: tuple[str, ...] = tuple(names)
     rows: list[list[str]] = []
     lines: list[int] = []
     begin = 1
     try:
         for cells in reader:
             row, line, begin = [cell.strip() for cell in cells], begin, reader.line_num + 1
-            if not row or (row == [""] and len(header) != 1):
+            if not row or (row == [""] and len(header) != 1) or (comment and row[0].startswith(comment)):
+                continue
+            if names and not rows and row[0] == header[0] and len(row) == len(header):
                 continue
             if not header:
                 header = tuple(row)

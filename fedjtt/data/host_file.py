@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedjtt.data.cells import Value, value_of
-from fedjtt.data.csv_file import read_csv
+from fedjtt.data.csv_file import CsvFile, read_csv
 from fedjtt.data.host_format import HostFormat
 from fedjtt.data.host_schema import SPLITS, Coded
 from fedjtt.errors import DataError, nearest
@@ -20,8 +20,8 @@ class HostFile:
 
     Parameters
     ----------
-    path : Path
-        The CSV file.
+    source : Path or CsvFile
+        The CSV file, or what was read from one.
     host : HostFormat
         Its headers and notation.
     columns : tuple of str
@@ -36,14 +36,18 @@ class HostFile:
     """
 
     def __init__(
-        self, path: Path, host: HostFormat, columns: tuple[str, ...], is_missing: Callable[[str, Value], bool]
+        self,
+        source: Path | CsvFile,
+        host: HostFormat,
+        columns: tuple[str, ...],
+        is_missing: Callable[[str, Value], bool],
     ) -> None:
         host.check(columns)
-        self._file = read_csv(path, host.delimiter)
+        self._file = source if isinstance(source, CsvFile) else read_csv(source, host.delimiter)
         self._host = host
         self._is_missing = is_missing
         self._index = {name: self._file.index_of(host.columns.get(name, name), name) for name in columns}
-        self.path = path
+        self.path = self._file.path
         self.lines = self._file.lines
 
     def __len__(self) -> int:

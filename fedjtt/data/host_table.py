@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fedjtt.data.csv_file import CsvFile
 from fedjtt.data.host_file import HostFile, split_of
 from fedjtt.data.host_format import HostFormat
 from fedjtt.data.host_schema import SPLITS, Schema
@@ -64,14 +65,14 @@ class HostTable:
 
 
 def read_table(
-    path: Path, schema: Schema, host: HostFormat | None = None, seed: int = 0, partition_id: int = 0
+    source: Path | CsvFile, schema: Schema, host: HostFormat | None = None, seed: int = 0, partition_id: int = 0
 ) -> HostTable:
     """Read a host's CSV file.
 
     Parameters
     ----------
-    path : Path
-        The file, UTF-8 with a header.
+    source : Path or CsvFile
+        The file, UTF-8 with a header, or what was read from one.
     schema : Schema
         What all hosts agree on.
     host : HostFormat, optional
@@ -86,14 +87,14 @@ def read_table(
     ConfigError
         A host's format that does not fit the schema.
     """
-    file = HostFile(path, host or HostFormat(), schema.columns, schema.is_missing)
+    file = HostFile(source, host or HostFormat(), schema.columns, schema.is_missing)
     check_id = file.unique(schema.id) if schema.id else None
     rows = [row for row in range(len(file)) if _is_kept(file, row, schema)]
     if not rows:
         said = " and ".join(str(rule) for rule in schema.keep)
         raise DataError(
-            f"{path}: none of its {len(file)} rows satisfies keep ({said}); check the rule or the file",
-            f"{path.name}: no row satisfies keep",
+            f"{file.path}: none of its {len(file)} rows satisfies keep ({said}); check the rule or the file",
+            f"{file.path.name}: no row satisfies keep",
         )
     numeric, categorical, label, attribute, split = [], [], [], [], []
     for row in rows:  # row by row, so that the first error is the first in the file
@@ -106,7 +107,7 @@ def read_table(
         numeric.append([file.number(row, column) for column in schema.numeric])
         categorical.append([file.coded(row, coded) for coded in schema.categorical])
     return HostTable(
-        source=str(path),
+        source=str(file.path),
         schema=schema,
         numeric=np.array(numeric, dtype=np.float64).reshape(len(rows), -1),
         categorical=np.array(categorical, dtype=np.int64).reshape(len(rows), -1),

@@ -1,5 +1,6 @@
 """What a source of data is asked for."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,16 +8,22 @@ from fedjtt.data.spurious import BOXES, CORNERS
 from fedjtt.errors import ConfigError, nearest
 
 
+def cache_dir() -> Path:
+    """Return where files are put and looked for when no data-dir is given: ``fedjtt`` in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedjtt"
+
+
 @dataclass(frozen=True)
 class DataOptions:
-    """One dataset, down to the last bit.
+    """One dataset, down to the last bit. What is about painting means nothing for a table.
 
     Attributes
     ----------
     dataset : str
         A name in :data:`fedjtt.data.sources.SOURCES`.
     data_dir : Path or None
-        Where the files are: the folder that holds ``MNIST/raw``. None: fedjtt's own folder in the user's cache.
+        Where the files are: the folder that holds ``MNIST/raw``, ``adult`` or ``compas``. None: fedjtt's own folder in
+        the user's cache.
     download : bool
         Whether files that are missing may be downloaded.
     difficulty : str
@@ -33,13 +40,13 @@ class DataOptions:
 
     dataset: str
     data_dir: Path | None
-    download: bool
-    difficulty: str
-    corner: str
-    spurious_strength: float
-    label_noise: float
-    core_noise: float
     seed: int
+    download: bool = False
+    difficulty: str = "large"
+    corner: str = "top-right"
+    spurious_strength: float = 1.0
+    label_noise: float = 0.0
+    core_noise: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse unknown names and shares that are none."""

@@ -1,8 +1,10 @@
 """The datasets by name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fedjtt.data.adult import load_adult
+from fedjtt.data.compas import load_compas
 from fedjtt.data.digits import load_digits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.options import DataOptions
@@ -20,8 +22,8 @@ class Source:
         What it is called, and one line about it.
     loader : Callable
         Makes the three parts from the options.
-    default_strength, default_difficulty : float, str
-        What a run takes when it says nothing else.
+    default_strength, default_difficulty : float or None, str or None
+        What a run takes when it says nothing else; None where nothing is painted.
     needs_files : bool
         Whether it reads files that are not part of the installation.
     """
@@ -29,8 +31,8 @@ class Source:
     name: str
     summary: str
     loader: Callable[[DataOptions], Splits]
-    default_strength: float
-    default_difficulty: str
+    default_strength: float | None
+    default_difficulty: str | None
     needs_files: bool
 
 
@@ -53,6 +55,22 @@ SOURCES = {
             default_difficulty="medium",
             needs_files=True,
         ),
+        Source(
+            name="adult",
+            summary="Adult (UCI): income above 50,000 dollars, by sex; needs adult/adult.data and adult.test",
+            loader=load_adult,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="compas",
+            summary="COMPAS (ProPublica): recidivism in two years, by race; needs compas/compas-scores-two-years.csv",
+            loader=load_compas,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+        ),
     )
 }
 """Every dataset by name."""
@@ -68,17 +86,10 @@ def source(name: str) -> Source:
 def default_options(dataset: str, seed: int = 0) -> DataOptions:
     """Return a dataset's defaults, to be changed with :func:`dataclasses.replace`."""
     chosen = source(dataset)
-    return DataOptions(
-        dataset=dataset,
-        data_dir=None,
-        download=False,
-        difficulty=chosen.default_difficulty,
-        corner="top-right",
-        spurious_strength=chosen.default_strength,
-        label_noise=0.0,
-        core_noise=0.0,
-        seed=seed,
-    )
+    options = DataOptions(dataset, None, seed)
+    if chosen.default_strength is None or chosen.default_difficulty is None:
+        return options
+    return replace(options, difficulty=chosen.default_difficulty, spurious_strength=chosen.default_strength)
 
 
 def load(options: DataOptions) -> Splits:

@@ -8,7 +8,6 @@ torchvision downloads the files. They are read here: an idx file of bytes is a h
 takes over a second to import and holds the file twice.
 """
 
-import os
 import struct
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fedjtt.data.grouped import Splits
-from fedjtt.data.options import DataOptions
+from fedjtt.data.options import DataOptions, cache_dir
 from fedjtt.data.recipe import ATTRIBUTE_NAMES, LABEL_NAMES, balanced_part, train_part
 from fedjtt.data.spurious import SIDE
 from fedjtt.data.stratify import shuffled_classes, take_first
@@ -57,11 +56,6 @@ def load_spuco_mnist(options: DataOptions) -> Splits:
         label_names=LABEL_NAMES,
         attribute_names=ATTRIBUTE_NAMES,
     )
-
-
-def cache_dir() -> Path:
-    """Return where files are put and looked for when no data-dir is given: ``fedjtt`` in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fedjtt"
 
 
 def find_files(data_dir: Path | None, download: bool) -> Path:

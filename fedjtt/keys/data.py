@@ -10,7 +10,9 @@ class DataKeys(Keys):
     """Which data, and how it is spread over the machines."""
 
     dataset: str = choice(
-        "digits", DATASETS, "dataset to train on; csv, heart4 and image-folder: every machine has rows of its own"
+        "digits",
+        DATASETS,
+        "dataset to train on; adult, compas: tables; csv, heart4, image-folder: every machine has rows of its own",
     )
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
     schema_file: str = Field(

@@ -80,8 +80,9 @@ class RobustKeys(Keys):
     )
     selection: str = choice(
         "auto",
-        ("auto", "last", "val-worst-group", "val-worst-class", "val-average"),
-        "round whose model is kept; auto: val-worst-group, where nobody knows the attribute val-worst-class",
+        ("auto", "last", "val-worst-group", "val-worst-class", "val-average", "val-bias-unsupervised"),
+        "round whose model is kept; auto: val-worst-group, where nobody knows the attribute val-worst-class; "
+        "val-bias-unsupervised: the best worst group where a short ERM run's prediction stands in for the attribute",
     )
     evaluation_at: str = choice(
         "auto",

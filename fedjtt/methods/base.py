@@ -190,6 +190,10 @@ class Server(Protocol):
     def initial(self) -> Array | None:
         """Weights to start from in place of the seed's, or None."""
 
+    @property
+    def reference(self) -> Mapping[str, Array] | None:
+        """The short ERM model by which validation is grouped, and what it took; None: nothing asks for it."""
+
     def note(self, text: str) -> None:
         """Add a line to what the result says about itself."""
 

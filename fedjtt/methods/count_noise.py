@@ -114,10 +114,12 @@ def _look(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload: 
 
 
 def _assess(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:
-    counts = _drawer(node, f"assess-{request.integer('split')}")(reply.integers("count"))
-    return Payload(
-        reply.arrays, {**reply.numbers, "count": counts, "correct": _within(draw(reply.integers("correct")), counts)}
-    )
+    told: Numbers = {}
+    for wholes, parts in (("count", "correct"), ("reference-count", "reference-correct")):
+        if wholes in reply.numbers:
+            counts = _drawer(node, f"assess-{wholes}-{request.integer('split')}")(reply.integers(wholes))
+            told |= {wholes: counts, parts: _within(draw(reply.integers(parts)), counts)}
+    return Payload(reply.arrays, {**reply.numbers, **told})
 
 
 def _describe(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:  # noqa: ARG001

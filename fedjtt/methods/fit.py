@@ -17,9 +17,8 @@ from torch import Tensor
 from fedjtt.cache import pack_json, unpack_json
 from fedjtt.config import RunConfig, digest_of, kebab
 from fedjtt.data.sampling import draw_batches
-from fedjtt.errors import ConfigError
 from fedjtt.keys.methods import MethodKeys
-from fedjtt.methods.assess import SELECTION_SCORE, assess_weights
+from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
@@ -149,7 +148,7 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
     rounds = _Rounds(server, plan)
     # Weights that were handed in are in no key.
     cache = server.cache if server.config.robust == "central" and server.initial is None else None
-    key = _cache_key(server.config, plan)
+    key = _cache_key(server, plan)
     if cache is not None and (saved := cache.load(key)) is not None:
         trained = Trained(saved["weights"], **unpack_json(saved["about"]))
         for line in trained.history:  # whoever watches sees the rounds, and metrics.jsonl holds them, all the same
@@ -162,18 +161,11 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
     return trained
 
 
-def _cache_key(config: RunConfig, plan: FitPlan) -> str:
-    request = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in plan.request.arrays.items()}
-    return digest_of(["fit", config.subset(CENTRAL_KEYS), request, dict(plan.request.numbers), plan.weighted_size])
-
-
-def selected_score(trained: Trained, selection: str) -> tuple[float, float]:
-    """Return the validation scores by which a run's round was selected: the rule's own, then the average."""
-    if selection == "last":
-        return (0.0, 0.0)
-    line = trained.history[trained.selected_round - 1]
-    names = (SELECTION_SCORE[selection], "average-accuracy")
-    return tuple(line[f"validation.{name}"] for name in names)
+def _cache_key(server: Server, plan: FitPlan) -> str:
+    arrays = {**plan.request.arrays, **({} if server.reference is None else {"reference": server.reference["weights"]})}
+    request = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    about = [server.config.subset(CENTRAL_KEYS), request, dict(plan.request.numbers), plan.weighted_size]
+    return digest_of(["fit", *about])
 
 
 class _Rounds:
@@ -262,18 +254,11 @@ class _Rounds:
         model = self.weights if self.average is None else self.average
         figures = assess_weights(self.server, model, "validation", self.plan.train_counts)
         line = self.history[-1]
-        line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values()})
+        line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values() if name in figures})
         self.server.progress("robust", server_round, self.rounds, line)
         if self.config.selection == "last":
             self.selected = (server_round, model)
             return
-        score = figures[SELECTION_SCORE[self.config.selection]]
-        if score is None:
-            raise ConfigError(
-                f"selection is {self.config.selection}, but validation has no examples with known groups; "
-                "use val-worst-class, val-average or last"
-            )
-        # Untrained models tie at a worst group of 0: the better average decides then, not the earlier round.
-        ranked = (score, figures["average-accuracy"])
-        if ranked > self.best_score:
-            self.best_score, self.selected = ranked, (server_round, model)
+        score = ranked(self.config, figures)
+        if score > self.best_score:
+            self.best_score, self.selected = score, (server_round, model)

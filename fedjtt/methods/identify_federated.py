@@ -4,7 +4,8 @@ What the machines share is the shortcut; what tells their rare examples from the
 is lost in the average. So the common model is wrong about the minority where a machine's own model has learned it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,9 +94,35 @@ def identify_together(server: Server, population: Population) -> Identified:
     return join_reports(server, replies, {"sum": model.sum, "slowest": model.slowest}, about)
 
 
-def _judgement(population: Population, model: _Model) -> Payload:
+def train_together(server: Server, population: Population) -> dict[str, Array]:
+    """Train the common model and return it and what it took; what machines find otherwise does not mix with it."""
+    model, _ = _trained(server, population)
+    if server.config.identify != "federated":
+        request = _judgement(population, model, forget=True)
+        server.ask("machines", "judge", request)
+        server.keep("judge", request)  # after the looks, of which a machine that restarts is told as well
+    return _packed(model)
+
+
+def seconds_in(packed: Mapping[str, Array]) -> dict[str, float]:
+    """Return the CPU seconds that went into a model that :func:`train_together` returned."""
+    model = _unpacked(packed)
+    return {"sum": model.sum, "slowest": model.slowest}
+
+
+def _packed(model: _Model) -> dict[str, Array]:
+    about = {name: value for name, value in vars(model).items() if name != "weights"}
+    return {"weights": model.weights, "about": pack_json(about)}
+
+
+def _unpacked(packed: Mapping[str, Array]) -> _Model:
+    return _Model(packed["weights"], **unpack_json(packed["about"]))
+
+
+def _judgement(population: Population, model: _Model, forget: bool = False) -> Payload:
     models = model.weights[np.newaxis] if len(model.weights) else np.zeros((0, 0), dtype=np.float32)
-    return Payload({"models": models}, {**request_of(population), "steps": model.steps, "tries": model.tries})
+    told = {"forget": 1} if forget else {}
+    return Payload({"models": models}, {**request_of(population), "steps": model.steps, "tries": model.tries, **told})
 
 
 def _flaw(replies: list[Payload]) -> str:
@@ -104,6 +131,9 @@ def _flaw(replies: list[Payload]) -> str:
 
 def _trained(server: Server, population: Population) -> tuple[_Model, list[Payload]]:
     """Return the trained model, from the server's cache where it has been trained before, and the split by it."""
+    if server.reference is not None:
+        model = _unpacked(server.reference)
+        return model, server.ask("machines", "judge", _judgement(population, model))
     keys = (*IDENTIFY_KEYS, "secure-aggregation")  # sums of fixed-point numbers are other bits
     key = digest_of(["learn", server.config.subset(keys), population.total])
     if server.cache is not None and (saved := server.cache.load(key)) is not None:
@@ -120,10 +150,9 @@ def _trained(server: Server, population: Population) -> tuple[_Model, list[Paylo
         model.weights, model.tries = initial, 2
         replies = _Attempt(server, population, model, gentle=True).judged()
     if server.cache is not None:
-        about = {name: value for name, value in vars(model).items() if name != "weights"}
         # Without the last judgement, which is asked for again when this is loaded.
-        about["bytes"] = [spent - earlier for spent, earlier in zip(model.bytes, before, strict=True)]
-        server.cache.save(key, {"weights": model.weights, "about": pack_json(about)})
+        sent, received = (spent - earlier for spent, earlier in zip(model.bytes, before, strict=True))
+        server.cache.save(key, _packed(replace(model, bytes=(sent, received))))
     return model, replies
 
 

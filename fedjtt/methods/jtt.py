@@ -9,9 +9,10 @@
 from dataclasses import replace
 
 from fedjtt.inference.error_set import error_copies, upsample_factor, upsampled_size
+from fedjtt.methods.assess import selected_score
 from fedjtt.methods.base import Node, Payload, Server, Trained
 from fedjtt.methods.census import Population, count_population
-from fedjtt.methods.fit import FitPlan, fit_rounds, selected_score
+from fedjtt.methods.fit import FitPlan, fit_rounds
 from fedjtt.methods.identification import Identified
 from fedjtt.methods.lesson import Lesson
 from fedjtt.methods.minority import errors_of, errors_request, find_minority

@@ -8,7 +8,7 @@ from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import outputs_of
 from fedjtt.inference.splits import agreed
 from fedjtt.methods.base import Array, Node, Payload
-from fedjtt.methods.identification import Found, pack_found, recall_found, report_found
+from fedjtt.methods.identification import Found, forget_found, pack_found, recall_found, report_found
 from fedjtt.methods.identify_local import OWN_MODEL, find_own
 
 
@@ -27,7 +27,10 @@ def judge(node: Node, request: Payload) -> Payload:
         mask = agreed(outputs, label, config.identify_split, config.peer_vote)
     seconds = time.thread_time() - start
     found = Found(mask, seconds, request.integer("steps"), tries=request.integer("tries"))
-    node.memo.update(pack_found(found))
+    if "forget" in request.numbers:  # the model was trained for something else, and so were its looks
+        forget_found(node)
+    else:
+        node.memo.update(pack_found(found))
     return report_found(node, request, found)
 
 

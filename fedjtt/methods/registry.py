@@ -3,7 +3,7 @@
 from functools import partial
 
 from fedjtt.config import RunConfig
-from fedjtt.methods.assess import assess
+from fedjtt.methods.assess import assess, refer
 from fedjtt.methods.balance import Balance
 from fedjtt.methods.base import Action, Method
 from fedjtt.methods.census import census
@@ -44,7 +44,7 @@ METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 CATEGORIES = {
     "describe": "query", "prepare": "query",
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
-    "judge": "train",
+    "judge": "train", "refer": "evaluate",
     "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
@@ -68,6 +68,7 @@ def action_for(name: str, config: RunConfig) -> Action:
         "look": look,
         "lend": lend,
         "judge": judge,
+        "refer": refer,
         "name": name_own,
         "tally": tally,
         "fit": partial(fit, method=METHODS[config.method]),

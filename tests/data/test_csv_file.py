@@ -149,3 +149,23 @@ def test_a_header_that_stands_there_twice_is_refused_where_it_is_needed(tmp_path
     assert read.index_of("sex", "sex") == 1
     with pytest.raises(DataError, match="row 1: column 'age' stands there 2 times"):
         read.index_of("age", "age")
+
+
+def test_names_for_a_file_that_may_come_without_a_header(tmp_path: Path) -> None:
+    """UCI's own files have none, and a comment in front; copies have one, which calls a column otherwise."""
+    names = ("age", "sex", "income")
+    bare = file_of(tmp_path, "|1x3 Cross validator\n25, Male, <=50K.\n\n38, Female, >50K.\n")
+    assert read_csv(bare, names=names, comment="|") == CsvFile(
+        bare, names, [["25", "Male", "<=50K."], ["38", "Female", ">50K."]], [2, 4]
+    )
+    headed = file_of(tmp_path, "age,sex,Y\n25,Male,<=50K\nage,Male,<=50K\n")
+    read = read_csv(headed, names=names)
+    assert (read.header, read.lines) == (names, [2, 3])  # only a first row is a header
+    assert "row 1" in refused(file_of(tmp_path, "age,sex\n25,Male\n"), names)
+    assert "has a header and no rows" in refused(file_of(tmp_path, "age,sex,Y\n"), names)
+
+
+def refused(path: Path, names: tuple[str, ...]) -> str:
+    with pytest.raises(DataError) as caught:
+        read_csv(path, names=names)
+    return str(caught.value)

@@ -8,9 +8,9 @@ import torch
 from torchvision.datasets import MNIST
 
 from fedjtt.data.grouped import Splits, majority_attribute, minority_mask
-from fedjtt.data.options import DataOptions
+from fedjtt.data.options import DataOptions, cache_dir
 from fedjtt.data.sources import default_options
-from fedjtt.data.spuco_mnist import FILES, cache_dir, find_files, load_spuco_mnist
+from fedjtt.data.spuco_mnist import FILES, find_files, load_spuco_mnist
 from fedjtt.errors import DataError
 
 # Digits 0 to 9 in MNIST's train file: 5923 6742 5958 6131 5842 5421 5918 6265 5851 5949. ceil(.8 n) of each:

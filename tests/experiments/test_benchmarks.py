@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from experiments.benchmarks import __main__ as index
+from experiments.benchmarks import methods
 from experiments.benchmarks.engine import CONFIG, BareLoop
 from experiments.benchmarks.harness import (
     Row,
@@ -22,6 +23,8 @@ from experiments.benchmarks.harness import (
 )
 from experiments.benchmarks.memory import proportional_size, tree_of
 from fedjtt.api import simulate
+from fedjtt.methods.registry import METHODS
+from tests.tiny import tiny_splits
 
 
 def recorder(log: list[str], name: str, figures: list[float]) -> Callable[[], float]:
@@ -132,3 +135,14 @@ def test_a_process_tree_holds_this_process_and_its_size_is_more_than_a_megabyte(
     assert tree_of(os.getpid())[0] == os.getpid()
     assert proportional_size(os.getpid()) > 1e6
     assert proportional_size(2**22 + 1) == 0  # no such process
+
+
+def test_every_method_has_its_round_measured() -> None:
+    assert {variant["method"] for variant in methods.VARIANTS.values()} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", ["jtt", "balance, subset", "group-dro, inferred groups", "cvar-dro, of a batch"])
+def test_a_methods_rounds_are_timed_on_few_examples(name: str) -> None:
+    splits = tiny_splits()
+    variant = {**methods.VARIANTS[name], "machines": 3, "model": "mlp", "batch-size": 4, "dataset": "digits"}
+    assert 0 < methods.seconds_of(variant, splits, 8) < 60

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from experiments.cli import main
 from experiments.progress import RunProgress
+from tests.data.test_adult import people, written
 from tests.tiny import REPO, TINY
 
 SMALL = [text for key, value in TINY.items() for text in ("--set", f"{key}={value}")]
@@ -45,7 +47,8 @@ BAD: list[tuple[list[str], str]] = [
     (["--machin", "3"], "No such option '--machin'"),
     (
         ["--dataset", "digit"],
-        "dataset is 'digit'; allowed are digits, spuco-mnist, csv, heart4, image-folder; did you mean 'digits'?",
+        "dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, csv, heart4, image-folder; did you mean "
+        "'digits'?",
     ),
     (["--method", "jt"], "did you mean 'jtt'?"),
     (["--engine", "flwer"], "did you mean 'flower'?"),
@@ -206,6 +209,18 @@ def test_data_lists_and_shows(call: Call, tmp_path: Path) -> None:
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_data_shows_a_tables_groups(call: Call, tmp_path: Path) -> None:
+    written(tmp_path, people(50), people(20, "."))
+    code, out, _ = call("data", "adult", "--data-dir", str(tmp_path), "--machines", "4")
+    assert code == 0
+    assert "adult, seed 0" in out
+    assert re.search(r"<=50K\W+women\W+12\W+3\W+6\W+majority", out)  # groups of 15 women, a fifth held out
+    assert "4 machines, partition iid: 10 to 10 train examples each" in out
+    is_refused(call, "is no image", "data", "adult", "--data-dir", str(tmp_path), "--sheet", "sheet.png")
+    is_refused(call, "adult.data is missing", "data", "adult", "--data-dir", str(tmp_path / "nowhere"))
+    is_refused(call, "is a table; leave difficulty out", "data", "adult", "--difficulty", "small")
+
+
 def test_help_lists_the_commands(call: Call) -> None:
     code, out, err = call("--help")
     assert (code, err) == (0, "")
@@ -254,7 +269,8 @@ def test_a_bad_option_in_a_shell(tmp_path: Path) -> None:
     done = shell("run", "--dataset", "digit", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist, csv, heart4, image-folder; "
+        done.stderr
+        == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, csv, heart4, image-folder; "
         "did you mean 'digits'?\n"
     )
     assert list(tmp_path.iterdir()) == []

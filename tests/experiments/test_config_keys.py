@@ -67,3 +67,31 @@ def test_a_number_that_was_given_stays_a_number() -> None:
 def test_rows_without_anything_automatic_are_as_they_were() -> None:
     rows = _rows({"machines": 1}, {"machines": 5, "robust": "federated", "robust-rounds": 10})
     assert with_auto(rows) == rows
+
+
+def test_a_methods_own_keys_matter_to_it_alone() -> None:
+    grid = {method: _rows({"method": method})[0] for method in ("erm", "balance", "group-dro", "cvar-dro", "agnostic")}
+    users = {
+        key: {method for method, row in grid.items() if uses(row, key)}
+        for key in ("groups", "balance", "mixture-ratio", "cvar-alpha", "dro-step", "dro-adjustment")
+    }
+    assert users == {
+        "groups": {"balance", "group-dro"}, "balance": {"balance"}, "mixture-ratio": set(), "cvar-alpha": {"cvar-dro"},
+        "dro-step": {"group-dro", "agnostic"}, "dro-adjustment": {"group-dro", "agnostic"},
+    }  # fmt: skip
+    assert uses(_rows({"method": "balance", "balance": "mixture"})[0], "mixture-ratio")
+    assert not uses(_rows({"method": "erm", "balance": "mixture"})[0], "mixture-ratio")
+
+
+def test_what_trains_the_reference_matters_where_it_selects() -> None:
+    for selection, matters in (("val-bias-unsupervised", True), ("val-average", False)):
+        row = _rows({"method": "erm", "identify": "local", "selection": selection})[0]
+        for key in ("identify-learning-rate", "identify-rounds", "identify-aggregator"):
+            assert uses(row, key) is matters, key
+        assert not uses(row, "identify")
+        assert not uses(row, "upsample")
+
+
+def test_labels_say_a_methods_kind_and_groups_also_where_they_do_not_vary() -> None:
+    labels = {s.label for s in by_setting(_rows({"method": "balance", "balance": "subset"}, {"method": "erm"}))}
+    assert labels == {"ERM, central, 10 machines", "subset (true groups), central, 10 machines"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import report
 from experiments.report import answer, build_report
 from fedjtt.errors import ConfigError
 from tests.experiments.test_results import synthetic_result, write_run, write_sweep
@@ -193,3 +194,9 @@ def test_the_browser_would_say_if_the_page_asked_for_something(sweep: Path, tmp_
     spoilt.write_text((sweep / "report.html").read_text().replace("</main>", '<img src="https://example.org/a.png">'))
     _, console = _browse(spoilt, tmp_path / "profile", 1200)
     assert any("Content Security Policy" in line for line in console)
+
+
+def test_a_dataset_that_is_not_painted_has_no_strength() -> None:
+    painted = {"config.dataset": "digits", "config.difficulty": "large", "config.spurious-strength": 0.9}
+    table = {"config.dataset": "adult", "config.difficulty": "auto", "config.spurious-strength": "auto"}
+    assert report._what([painted, table, painted]) == "3 runs on adult; digits, large, strength 0.9."

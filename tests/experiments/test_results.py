@@ -9,14 +9,17 @@ import pytest
 
 from experiments.results import (
     LEADING_COLUMNS,
+    METHOD_NAMES,
     flatten,
     frame,
+    method_name,
     read_environments,
     read_failures,
     read_histories,
     read_runs,
     write_csv,
 )
+from fedjtt.choices import METHODS
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, DataError
 
@@ -175,3 +178,15 @@ def test_the_csv_is_the_same_every_time_and_whole_or_not_there(tmp_path: Path, m
     with pytest.raises(OSError, match="killed"):
         write_csv(tmp_path)
     assert (tmp_path / "results.csv").read_bytes() == before
+
+
+def test_every_method_has_a_short_name() -> None:
+    assert {*METHODS} - {"balance"} <= METHOD_NAMES.keys()
+    config: dict[str, Any] = {"groups": "inferred", "balance": "mixture"}
+    names = {method: method_name({**config, "method": method}) for method in METHODS}
+    assert names["balance"] == "mixture (inferred groups)"
+    assert names["group-dro"] == "GroupDRO (inferred groups)"
+    assert names["erm"] == "ERM"  # groups mean nothing to it
+    assert method_name({"method": "balance", "balance": "subset", "groups": "class"}) == "subset (classes)"
+    assert method_name({"method": "balance", "groups": "true"}) == "balance (true groups)"  # of several kinds
+    assert len(set(names.values())) == len(METHODS)

@@ -224,3 +224,11 @@ def test_a_killed_sweep_goes_on_and_ends_like_one_that_was_not(tmp_path: Path, m
     assert {path: path.stat().st_mtime_ns for path in finished} == times  # what was done is not done again
     assert start(whole).wait(120) == 0
     pd.testing.assert_frame_equal(figures(killed), figures(whole))
+
+
+def test_who_needs_an_identification_waits_for_another_that_makes_it() -> None:
+    first = shared_stages(tiny_config(method="jtt"))
+    assert shared_stages(tiny_config(method="group-dro", groups="inferred")) == first
+    assert shared_stages(tiny_config(method="balance", groups="inferred")) == first
+    assert shared_stages(tiny_config(method="erm", selection="val-bias-unsupervised")) == first
+    assert shared_stages(tiny_config(method="balance", groups="true")) != first

@@ -22,6 +22,7 @@ from experiments.tables import (
     speed_ups,
     summary,
 )
+from fedjtt.config import RunConfig
 from tests.experiments.test_results import ORIGINAL, synthetic_result, write_sweep
 
 Values = dict[str, Any]
@@ -176,6 +177,9 @@ def test_the_selection_is_named() -> None:
     rows = [flatten(synthetic_result({"selection": name})) for name in ("last", "val-average")]
     assert "the last round's model (selection last)" in provenance(rows)
     assert "selection val-average" in provenance(rows)
+    names = RunConfig.model_fields["selection"].json_schema_extra["allowed"]  # type: ignore[index,call-overload]
+    for name in set(names) - {"auto"}:
+        assert "the model (" not in provenance([flatten(synthetic_result({"selection": name}))]), name
 
 
 def test_every_form_shows_the_same_cells(tmp_path: Path) -> None:
@@ -199,3 +203,13 @@ def test_markup_in_cells_is_text() -> None:
     assert as_text(TABLE).splitlines()[1:4] == [
         "setting           x|y", "--------------  -----", "<b>             1 | 2"
     ]  # fmt: skip
+
+
+def test_other_methods_are_compared_with_erm() -> None:
+    grid: list[dict[str, Any]] = [{"method": "erm"}, {"method": "lff"}, {"method": "balance", "groups": "class"}]
+    groups = by_setting([flatten(synthetic_result({**each, "seed": seed})) for each in grid for seed in (0, 1)])
+    tables = {table.title: table for table in comparisons(groups)}
+    assert list(tables) == ["Other methods minus ERM, paired"]
+    assert {row[0] for row in tables["Other methods minus ERM, paired"].rows} == {
+        "central, 10 machines: upsample (classes) − ERM", "central, 10 machines: LfF − ERM"
+    }  # fmt: skip

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from fedjtt.methods.assess import SPLITS, assess, assess_weights
+from fedjtt.errors import ConfigError, ForgottenError
+from fedjtt.methods.assess import REFERRED, SPLITS, assess, assess_weights, ranked, refer, reference_score
 from fedjtt.methods.base import Payload
 from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
 
@@ -53,3 +54,46 @@ def test_machines_own_counts_are_listed_where_they_are_evaluated() -> None:
     for name in ("count", "correct"):
         columns = zip(*(each[name] for each in figures["machines"]), strict=True)
         assert [sum(column) for column in columns] == [group[name] for group in figures["groups"]]
+
+
+@pytest.mark.parametrize(
+    ("correct", "count", "score"),
+    [
+        ([90, 10, 20, 45], [100, 20, 30, 50], 0.5),  # .9 .5 .67 .9
+        ([90, 0, 20, 45], [100, 9, 30, 50], 20 / 30),  # nine examples are too few to judge by
+        ([90, 0, 20, 45], [100, 10, 30, 50], 0.0),
+        ([9, 1, 2, 0], [9, 2, 3, 0], 0.5),  # all groups are small: all count, but an empty one has no accuracy
+        ([0, 0, 0, 0], [0, 0, 0, 0], None),
+    ],
+)
+def test_the_reference_score_by_hand(correct: list[int], count: list[int], score: float | None) -> None:
+    assert reference_score(correct, count) == (None if score is None else pytest.approx(score))
+
+
+def test_counts_by_label_and_the_references_prediction() -> None:
+    """A reference whose last bias is huge says 1 for every example; without weights it says 0."""
+    node = node_of(tiny_config(), tiny_splits().validation)
+    sure = weights(0.0)
+    sure[-1] = 100.0
+    wanted = Payload({"weights": weights()}, {"split": SPLITS.index("validation"), "by-reference": 1})
+    with pytest.raises(ForgottenError):
+        assess(node, wanted)
+    right = assess(node, Payload({"weights": weights()}, {"split": 1})).integers("correct")
+    for reference, column in ((sure, 1), (sure[:0], 0)):
+        assert refer(node, Payload({"weights": reference})) == Payload()
+        assert node.memo[REFERRED].tolist() == [column] * 24
+        told = assess(node, wanted)
+        expected = [0] * 4
+        expected[column], expected[2 + column] = right[0] + right[1], right[2] + right[3]  # both attributes of a label
+        assert told.integers("reference-correct") == expected
+        assert [told.integers("reference-count")[place] for place in (column, 2 + column)] == [12, 12]
+        assert told.integers("correct") == right
+
+
+def test_what_a_round_is_selected_by_and_when_nothing_can_select() -> None:
+    figures = {"worst-group-accuracy": None, "average-accuracy": 0.7, "bias-unsupervised-score": 0.2}
+    assert ranked(tiny_config(selection="val-bias-unsupervised"), figures) == (0.2, 0.7)
+    with pytest.raises(ConfigError, match="no examples with known groups; use val-worst-class, val-average, val-bias"):
+        ranked(tiny_config(selection="val-worst-group"), figures)
+    with pytest.raises(ConfigError, match="validation has no examples; use last"):
+        ranked(tiny_config(selection="val-average"), {"average-accuracy": None})

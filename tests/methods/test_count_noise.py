@@ -31,7 +31,7 @@ def told(node: Node) -> dict[str, Any]:
 
 def test_every_action_that_sends_counts_is_named() -> None:
     """The others send none, or are refused with noise on counts: models, ids, keys, bins of a cut, dfr's sums."""
-    none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal"}
+    none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal", "refer"}
     head = {"features", "moments", "draw", "slope", "score"}
     assert set(CATEGORIES) - set(NOISED) == none | head
 
@@ -105,3 +105,22 @@ def test_a_machine_that_restarts_is_not_taken_for_a_liar() -> None:
     for _ in range(2):
         node.memo.clear()
         assert accept.objection("census", 0, Payload(), Payload({}, told(node))) == ""
+
+
+def test_counts_by_the_reference_have_noise_within_wholes_that_stay() -> None:
+    node = node_of()
+
+    def act(node: Node, request: Payload) -> Payload:  # noqa: ARG001
+        cells = {"reference-correct": [50, 0, 9, 40], "reference-count": [60, 5, 10, 40]}
+        return Payload(numbers={"correct": [50, 49], "count": [65, 50], "attributes": 0, **cells})
+
+    replies = [
+        noised("assess", act)(node, Payload({"weights": np.ones(3) * step}, {"split": 1, "by-reference": 1}))
+        for step in range(5)
+    ]
+    counts = [reply.integers("reference-count") for reply in replies]
+    assert all(count == counts[0] != [60, 5, 10, 40] for count in counts)
+    rights = [reply.integers("reference-correct") for reply in replies]
+    assert len({tuple(right) for right in rights}) > 1
+    for right in rights:
+        assert all(0 <= part <= whole for part, whole in zip(right, counts[0], strict=True))

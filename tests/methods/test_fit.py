@@ -10,6 +10,7 @@ import torch
 from fedjtt.cache import StageCache
 from fedjtt.errors import ConfigError
 from fedjtt.methods import fit as module
+from fedjtt.methods.assess import selected_score
 from fedjtt.methods.base import Payload
 from fedjtt.methods.census import count_population
 from fedjtt.methods.erm import ERM
@@ -18,7 +19,6 @@ from fedjtt.methods.fit import (
     fit,
     fit_rounds,
     initial_weights,
-    selected_score,
 )
 from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
 

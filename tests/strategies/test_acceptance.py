@@ -396,3 +396,23 @@ def test_evaluation_is_on_the_same_examples_every_time() -> None:
     assert accept.objection("assess", 2, request(1), SUMS) == ""
     assert accept.objection("assess", 2, request(1), more) == "it evaluates on other counts than before"
     assert accept.objection("assess", 2, request(2), more) == ""
+
+
+def test_counts_by_the_reference_are_of_the_same_examples() -> None:
+    accept = Acceptance()
+    accept.census[2] = [5, 7]
+    asked = Payload({}, {"split": 1, "by-reference": 1})
+
+    def said(correct: list[int], count: list[int]) -> str:
+        cells = {"reference-correct": correct, "reference-count": count}
+        return accept.objection("assess", 2, asked, Payload(numbers={**figures, **cells}))
+
+    figures = {"correct": [3, 4], "count": [4, 6], "attributes": 0}
+    assert said([2, 1, 4, 0], [3, 1, 5, 1]) == ""
+    assert said([2, 1, 4, 0], [3, 1, 4, 2]) == "its reference predicts otherwise than before"
+    assert said([4, 1, 2, 0], [3, 1, 5, 1]).startswith("it has more correct predictions than examples in a group of")
+    assert said([2, 1, 4, -1], [3, 1, 5, 1]).startswith("it has more correct predictions")
+    assert said([2, 1, 4, 0], [3, 1, 5, 2]) == "its counts by the reference are of other examples"
+    assert said([2, 5], [4, 6]) == "it counts 2 groups of the reference for 2 labels"
+    bare = Payload(numbers=figures)
+    assert accept.objection("assess", 2, asked, bare) == "it lacks reference-correct"

@@ -6,7 +6,7 @@ STAMPS := $(VENV)/.stamps
 export OMP_WAIT_POLICY = PASSIVE
 export OMP_NUM_THREADS = 1
 
-.PHONY: install demo test lint types unit bench lock clean
+.PHONY: install demo deploy-demo test lint types unit bench lock clean
 
 install: $(STAMPS)/install
 
@@ -25,6 +25,10 @@ $(STAMPS)/install: pyproject.toml $(STAMPS)/requirements
 demo: install
 	$(BIN)/fedjtt sweep --config experiments/configs/demo.toml --out demo
 
+# Four hosts, a server, TLS and node keys on this machine; the hospitals' data from FEDJTT_DATA, or a stand-in.
+deploy-demo: install
+	$(BIN)/python -m experiments.deploy.demo --out deploy-demo
+
 test: lint types unit
 
 lint: install
@@ -35,7 +39,7 @@ types: install
 	$(BIN)/mypy
 
 unit: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: install
 	$(BIN)/python -m experiments.benchmarks
@@ -47,4 +51,4 @@ lock: | $(BIN)/python
 		--no-header --extra test --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) demo *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo deploy-demo *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -58,10 +58,11 @@ def _steadier(facts: Facts, stage: str = "") -> str:
 
 
 def _longer(facts: Facts, found: Identification) -> str:
-    steps = sorted(machine.steps for machine in found.machines)
+    steps = sorted(machine.steps for machine in found.machines) or [0]
     took = f"{steps[0]} steps" if steps[0] == steps[-1] else f"{steps[0]} to {steps[-1]} steps"
+    known = f" (a machine's model took {took})" if found.machines else ""
     return (
-        f"identify for longer (a machine's model took {took}): "
+        f"identify for longer{known}: "
         f"larger {_now(facts, 'identify-epochs', 'identify-min-steps')}; or {_steadier(facts, 'identify-')}"
     )
 
@@ -82,7 +83,7 @@ def _of_set(facts: Facts, found: Identification) -> Iterator[Caution]:
         text = f"The identification model was useless in {found.tries} tries ({found.flaw}); its error set is left out"
         advice = f"{_steadier(facts, 'identify-')}; or larger {_now(facts, 'identify-epochs', 'identify-rounds')}; "
         yield Caution(f"{text}, so this is plain training.", f"{advice}or identify = local", "useless")
-    elif found.errors == 0 and not all(machine.useless for machine in found.machines):
+    elif found.errors == 0 and not (found.machines and all(machine.useless for machine in found.machines)):
         text = "The error set is empty: nothing is upsampled, so this is plain training."
         yield Caution(text, _shorter(facts, found), "error set is empty")
     elif found.errors and found.hits is not None and found.minority is not None:
@@ -169,7 +170,7 @@ def _of_unevenness(facts: Facts, found: Identification) -> Iterator[Caution]:
     sizes = [machine.samples for machine in found.machines]
     partition = facts.config.get("partition")
     mixed = partition != "iid" and (found.unevenness or 0) > UNEVEN
-    if not mixed and max(sizes) < TIMES_LARGER * max(1, min(sizes)):
+    if not sizes or (not mixed and max(sizes) < TIMES_LARGER * max(1, min(sizes))):
         return
     text = f"The machines are uneven: {min(sizes)} to {max(sizes)} examples each"
     if found.unevenness is not None:

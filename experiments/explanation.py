@@ -122,7 +122,8 @@ def _print_identification(found: Identification, console: Console) -> None:
     _head(console, f"Identification ({found.how})")
     for line in identification_lines(found):
         _say(console, line)
-    console.print(_machine_table(found))
+    if found.machines:
+        console.print(_machine_table(found))
 
 
 def identification_lines(found: Identification) -> list[str]:
@@ -140,6 +141,8 @@ def identification_lines(found: Identification) -> list[str]:
         flaw = f"; left out: {found.flaw}" if found.flaw else ""
         tries = "1 try" if found.tries == 1 else f"{found.tries} tries"
         lines.append(f"One common model, {_count(found.rounds, 'round')} in all, {tries}{flaw}.")
+    if not found.machines:
+        lines.append("Nothing is known of single machines: under secure-aggregation the server sees sums.")
     return lines
 
 

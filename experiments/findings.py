@@ -208,13 +208,13 @@ def _identification(result: Result) -> Identification | None:
     found = result["identification"]
     if found is None:
         return None
-    machines = tuple(_machine(number, machine) for number, machine in enumerate(found["machines"]))
+    machines = tuple(_machine(number, machine) for number, machine in enumerate(found["machines"] or ()))
     minority = found.get("minority")
     # Recall names the hits as precision does, but is there where nothing was called wrong, too.
     hits = None if minority is None else round((found["recall"] or 0) * minority)
     return Identification(
         how=result["config"].get("identify", "local"),
-        examples=sum(machine.samples for machine in machines),
+        examples=found.get("samples", sum(machine.samples for machine in machines)),
         errors=found["error-set-size"],
         minority=minority,
         hits=hits,

@@ -24,15 +24,16 @@ import torch
 import fedjtt
 from experiments import flower_keeper
 from experiments.flower_process import CONNECTION, free_port, kept, last_line, script, temporary_home, write_connection
+from experiments.flower_status import end_of
+from fedjtt import run_lock
 from fedjtt.config import RunConfig
-from fedjtt.errors import EngineError, UserError
+from fedjtt.errors import EngineError
 from fedjtt.hosts import DATA_VARIABLE, data_folder
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
 LOG_NAME = "flower.log"
 START_SECONDS = 60.0
-STATUS_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
 
@@ -45,19 +46,10 @@ def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | Non
         What the ServerApp raised, a machine's own error included; EngineError where Flower itself failed, with its
         log as ``flower.log`` in the run's folder.
     """
-    was_empty = not folder.path.exists() or not any(folder.path.iterdir())
-    folder.begin()
-    try:
-        with _superlink(config) as home:
-            data_dir = str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_dir)
-            app = write_app(home / "app", run_config)
-            options = ["--federation-config", federation_settings(run_config)]
-            watch(home, app, run_config, folder, observer, options)
-    except UserError:
-        if was_empty:
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
+    with folder.begun(), _superlink(config) as home:
+        run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
+        app = write_app(home / "app", run_config)
+        watch(home, app, run_config, folder, observer, ["--federation-config", federation_settings(run_config)])
     return folder.result()
 
 
@@ -91,6 +83,11 @@ def federation_settings(config: RunConfig) -> str:
 def absolute(path: str) -> str:
     """Return a path that means the same in another working directory; empty stays empty."""
     return str(Path(path).absolute()) if path else ""
+
+
+def data_place(config: RunConfig) -> str:
+    """Return ``data-dir`` so that it means the same in another working directory; own rows have one in any case."""
+    return str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
 
 
 def flower_environment(home: Path, config: RunConfig) -> dict[str, str]:
@@ -158,12 +155,22 @@ def watch(
         Further options of ``flwr run``.
     deadline : float
         When to give up, by the monotonic clock.
+
+    Raises
+    ------
+    ServerLostError
+        Where the ServerApp or the SuperLink was killed or died.
+    EngineError
+        Where Flower ended the run otherwise, or the time was over.
+    FedJTTError
+        What the ServerApp raised.
     """
     rounds = _Rounds(folder, observer)
-    log = home / LOG_NAME
+    log = app.with_name(LOG_NAME)
     with _streaming(home, app, config, options) as streaming:
         # What Flower does after the ServerApp's last word changes nothing, and takes several seconds.
-        while streaming.poll() is None and not folder.done and folder.failure() is None:
+        server = _ServerApp(folder)
+        while server.at_work() or (not server.seen and streaming.poll() is None):
             rounds.pass_on()
             time.sleep(POLL_SECONDS)
             if time.monotonic() > deadline:
@@ -174,16 +181,14 @@ def watch(
         raise failure
     if not folder.done:
         shutil.copyfile(log, folder.path / LOG_NAME)
-        status, details = _status(flower_environment(home, config))
-        reason = details if details not in ("", "N/A") else last_line(log)
-        raise EngineError(f"Flower ended the run as {status}: {reason}; its log is {folder.path / LOG_NAME}")
+        raise end_of(log, flower_environment(home, config), folder.path / LOG_NAME)
 
 
 @contextmanager
 def _streaming(home: Path, app: Path, config: RunConfig, options: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Have Flower start a run and write its log."""
     command = [script("flwr"), "run", str(app), CONNECTION, "--stream", *options]
-    with (home / LOG_NAME).open("wb") as file:
+    with app.with_name(LOG_NAME).open("wb") as file:
         streaming = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -197,6 +202,20 @@ def _streaming(home: Path, app: Path, config: RunConfig, options: Sequence[str])
     finally:
         streaming.kill()
         streaming.wait()
+
+
+class _ServerApp:
+    """The process that does the run, as far as its folder tells; it may run on when Flower's log breaks off."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self.seen = False
+
+    def at_work(self) -> bool:
+        """Return whether it holds the folder and has not had its last word."""
+        at_work = run_lock.is_held(self._folder.path)
+        self.seen = self.seen or at_work or self._folder.done or self._folder.failure() is not None
+        return at_work and not self._folder.done and self._folder.failure() is None
 
 
 class _Rounds:
@@ -220,14 +239,3 @@ class _Rounds:
             stage, server_round, rounds = (figures.pop(key) for key in ("stage", "round", "rounds"))
             figures.pop("time")
             self._observer.progress(stage, server_round, rounds, figures)
-
-
-def _status(environment: dict[str, str]) -> tuple[str, str]:
-    """Return how Flower says that the run ended; the exit code of ``flwr run`` is 0 in any case."""
-    command = [script("flwr"), "ls", CONNECTION, "--format", "json"]
-    try:
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=STATUS_SECONDS)
-        runs = json.loads(answer.stdout[answer.stdout.index("{") :])["runs"]
-        return str(runs[0]["status"]), str(runs[0]["status-details"]).strip()
-    except (subprocess.TimeoutExpired, ValueError, KeyError, IndexError):
-        return "unknown", ""

@@ -60,6 +60,15 @@ def tenants(folder: Path) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
+def bury(process: subprocess.Popen[bytes]) -> None:
+    """Take leave of adopted processes that have ended: Flower's look at whether their parent still has an entry."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if ended.si_pid == process.pid:  # its own is asked for where its end is looked at
+                return
+            os.waitpid(ended.si_pid, 0)
+
+
 def end_all(process: subprocess.Popen[bytes], folder: Path) -> None:
     """End the program and everything below; nothing of it has a state that outlives the run."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -87,6 +96,7 @@ def main(folder: Path, command: list[str]) -> None:
         )
     try:
         while not select.select([sys.stdin], [], [], 0.2)[0]:
+            bury(process)
             if process.poll() is not None:
                 (folder / STOPPED).touch()  # tells the run that waiting for the program is in vain
     finally:

@@ -1,6 +1,7 @@
 """The run configuration as command-line options: one option a key, made from the schema, so that they cannot differ."""
 
 import inspect
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -84,6 +85,26 @@ def parse_settings(settings: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--set {text!r} has no '='; write --set key=value")
         pairs[key.strip()] = value.strip()
     return pairs
+
+
+def split_texts(texts: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """Return the TOML files and the ``key=value`` pairs in texts; a text may hold several pairs, quoted as for a shell.
+
+    Raises
+    ------
+    ConfigError
+        Where a quotation has no end.
+    """
+    files, pairs = [], []
+    for text in texts:
+        if text.endswith(".toml") and "=" not in text:
+            files.append(Path(text))
+            continue
+        try:
+            pairs += shlex.split(text)
+        except ValueError as error:
+            raise ConfigError(f"{text!r} cannot be read ({error}); write key=value") from None
+    return files, pairs
 
 
 def merged(file: Mapping[str, Any], settings: Iterable[str], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ helps is a bound on an update's length or a rule that does without the odd ones;
 
 import argparse
 import csv
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -79,28 +80,45 @@ def run(config: RunConfig, attack: Attack | None) -> dict[str, Any]:
     return run_method(config, grid).result
 
 
-def study(values: dict[str, Any], seeds: list[int], say: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """Run every attack under every defence for all seeds; a run that ends with an error says so."""
-    rows: list[dict[str, Any]] = []
-    for attack, tamper in ATTACKS.items():
-        for defence, keys in DEFENCES.items():
-            for seed in seeds:
-                config = RunConfig.parse({"machines": MACHINES, **values, **keys, "seed": seed})
-                result = run(config, tamper)
-                found = result["identification"]
-                rows.append({
-                    "attack": attack, "defence": defence, "seed": seed,
-                    "test.worst-group-accuracy": result["test"]["worst-group-accuracy"],
-                    "test.average-accuracy": result["test"]["average-accuracy"],
-                    "precision": found["precision"], "recall": found["recall"],
-                    "missing": len(result["missing"]), "digest": result["digest"],
-                })  # fmt: skip
-            say(_line(attack, defence, rows[-len(seeds) :]))
-    return rows
+def study(values: dict[str, Any], seeds: list[int], path: Path, say: Callable[[str], None] = print) -> None:
+    """Run every attack under every defence for all seeds, and write a row for each run as soon as it has ended.
+
+    Rows that the file has already are not made again.
+    """
+    rows = _read(path)
+    known = {(row["attack"], row["defence"], row["seed"]) for row in rows}
+    for attack, defence in [(attack, defence) for attack in ATTACKS for defence in DEFENCES]:
+        for seed in [seed for seed in seeds if (attack, defence, str(seed)) not in known]:
+            config = RunConfig.parse({"machines": MACHINES, **values, **DEFENCES[defence], "seed": seed})
+            result = run(config, ATTACKS[attack])
+            found = result["identification"]
+            rows.append({
+                "attack": attack, "defence": defence, "seed": str(seed),
+                "test.worst-group-accuracy": result["test"]["worst-group-accuracy"],
+                "test.average-accuracy": result["test"]["average-accuracy"],
+                "precision": found["precision"], "recall": found["recall"],
+                "missing": len(result["missing"]), "digest": result["digest"],
+            })  # fmt: skip
+            _write(path, rows)
+        say(_line(attack, defence, [row for row in rows if (row["attack"], row["defence"]) == (attack, defence)]))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _line(attack: str, defence: str, rows: list[dict[str, Any]]) -> str:
-    scores = [100 * row["test.worst-group-accuracy"] for row in rows]
+    scores = [100 * float(row["test.worst-group-accuracy"]) for row in rows]
     found = mean_interval(scores)
     shown = (
         "no run" if found is None else f"{found.mean:5.1f}" + ("" if found.half is None else f" ± {found.half:4.1f}")
@@ -114,14 +132,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="key=value")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--to", type=Path, default=Path("poisoned.csv"), help="CSV to write")
+    parser.add_argument("--to", type=Path, default=Path("poisoned.csv"), help="CSV to write, or to go on with")
     given = parser.parse_args(arguments)
+    logging.getLogger("flwr").setLevel(logging.WARNING)
     print(f"worst-group accuracy (test), {len(HOSTILE)} of {MACHINES} machines hostile; mean ± half of 95 % interval")
-    rows = study(merged(read_toml(given.config), given.settings, {}), given.seeds)
-    with given.to.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    study(merged(read_toml(given.config), given.settings, {}), given.seeds, given.to)
 
 
 if __name__ == "__main__":

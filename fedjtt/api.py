@@ -17,7 +17,7 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.hosts import hosts_of
-from fedjtt.methods.base import Array
+from fedjtt.methods.base import Array, trained_on
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
     Provider,
@@ -33,7 +33,7 @@ from fedjtt.seeding import torch_generator
 from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.workers import WorkerPool
-from strategies.reply_rules import Owner, nobody
+from strategies.known import Owner, nobody
 from strategies.staged import Observer
 
 Columns = Sequence[Any] | torch.utils.data.Dataset[Any]
@@ -85,7 +85,7 @@ def _providers(
     held = server_data(splits_of(config) if splits is None else splits)
 
     def owner(partition_id: int) -> Array:
-        return parts[partition_id].train.id.numpy()
+        return trained_on(parts[partition_id], config.train_on).train.id.numpy()
 
     return provide_parts(parts), provide_parts([held]), owner
 

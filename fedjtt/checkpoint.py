@@ -37,8 +37,13 @@ class Checkpoints:
     def __init__(self, folder: Path, run_id: str) -> None:
         self.folder, self.run_id = folder, run_id
         self._hashes: dict[str, str] = {}
+        self._number = self.number
+
+    @property
+    def number(self) -> int:
+        """The number of the last checkpoint on the disk; 0: there is none."""
         lists = self._lists()
-        self._number = int(lists[-1].stem) if lists else 0
+        return int(lists[-1].stem) if lists else 0
 
     @classmethod
     def of_run(cls, folder: Path, config: RunConfig) -> "Checkpoints":

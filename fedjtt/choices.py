@@ -9,7 +9,7 @@ TABLES = ("adult", "compas")
 DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
-METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff")
+METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr")
 WITH_GROUPS = ("balance", "group-dro")
 """Methods that work with the groups that the key ``groups`` names."""
 

@@ -58,7 +58,7 @@ def make_client_app(
             num_partitions = int(context.node_config["num-partitions"])
             memo = read_memo(context)
             kept = dict(memo)
-            held = _held(provide, config, context.node_config)
+            held = held_by(context.node_config, config, provide)
             data, host = (held, None) if isinstance(held, NodeData) else (NOTHING_YET, held)
             # Nobody knows whether a host's file is what it was when a stage was kept.
             kept_stages = None if host is not None else cache
@@ -76,7 +76,9 @@ def make_client_app(
     return app
 
 
-def _held(provide: Provider, config: RunConfig, node_config: Mapping[str, Any]) -> NodeData | Host | NoRows:
+def held_by(
+    node_config: Mapping[str, Any], config: RunConfig, provide: Provider = provide_from_config
+) -> NodeData | Host | NoRows:
     """Return a machine's data; what its own node config names wins over what the run's config says."""
     partition_id, num_partitions = int(node_config[PARTITION_ID]), int(node_config["num-partitions"])
     if config.own_data and (named := str(node_config.get(DATA_FILE, ""))):

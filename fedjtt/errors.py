@@ -10,6 +10,7 @@
         ├── DivergedError          a loss or a weight is not finite
         ├── ForgottenError         a machine restarted and must be told again what it knew
         └── EngineError            a machine, a worker or Flower's runtime failed
+            └── ServerLostError    the process of the run's server ended without a word: what resuming is for
 """
 
 from collections.abc import Iterable
@@ -60,6 +61,10 @@ class ForgottenError(RunError):
 
 class EngineError(RunError):
     """A machine, a worker process or Flower's runtime failed."""
+
+
+class ServerLostError(EngineError):
+    """The run's ServerApp, or the SuperLink above it, was killed or died: nobody's mistake, and worth another start."""
 
 
 def error_of(kind: str, text: str) -> FedJTTError:

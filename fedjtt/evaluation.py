@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
+from fedjtt.errors import ConfigError
 from fedjtt.models import FlatModel
 
 EVALUATION_BATCH = 500
@@ -21,6 +22,47 @@ def outputs_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tenso
     device = model.vector.device
     parts = [model.module(gather(dataset.x, part).to(device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
     return torch.cat(parts) if parts else torch.zeros(0, dataset.num_labels)
+
+
+def last_layer(model: FlatModel) -> nn.Linear:
+    """Return the linear layer whose weights and biases are the end of the model's vector.
+
+    Raises
+    ------
+    ConfigError
+        Where the model has none.
+    """
+    linear = [layer for layer in model.module.modules() if isinstance(layer, nn.Linear)]
+    own = [id(parameter) for parameter in list(model.module.parameters())[-2:]]
+    if not linear or [id(linear[-1].weight), id(linear[-1].bias)] != own:
+        raise ConfigError(
+            "the model's last parameters are not weight and bias of an nn.Linear, which is what is fitted anew; let "
+            "one give the logits, and define it last"
+        )
+    return linear[-1]
+
+
+@torch.no_grad()
+def features_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return what the last linear layer sees, float32 ``[len(rows), width]``, in evaluation mode.
+
+    Raises
+    ------
+    ConfigError
+        Where that layer's outputs are not the model's.
+    """
+    layer = last_layer(model)
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
+    try:
+        logits = outputs_of(model, dataset, rows)
+    finally:
+        hook.remove()
+    features = torch.cat(seen) if seen else torch.zeros(0, layer.in_features)
+    expected = nn.functional.linear(features, layer.weight.cpu(), layer.bias.cpu())
+    if expected.shape != logits.shape or not torch.allclose(expected, logits, rtol=1e-4, atol=1e-4):
+        raise ConfigError("the model's outputs are not those of its last nn.Linear, which is what is fitted anew")
+    return features
 
 
 def predict(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:

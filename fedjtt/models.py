@@ -86,6 +86,16 @@ ModelBuilder = Callable[[tuple[int, ...], int], nn.Module]
 MODELS: dict[str, ModelBuilder] = {"lenet": LeNet, "mlp": MLP, "logistic": Logistic}
 
 
+def _make_room(model: nn.Module) -> None:
+    """Give parameters that are shapes only a place in memory; ``to_empty`` would import sympy for it, half a second."""
+    made: dict[nn.Parameter, nn.Parameter] = {}  # two layers may share one
+    for layer in model.modules():
+        for name, shape in list(layer.named_parameters(recurse=False)):
+            if shape not in made:
+                made[shape] = nn.Parameter(torch.empty(shape.shape, dtype=shape.dtype))
+            setattr(layer, name, made[shape])
+
+
 def _initialise(model: nn.Module, generator: torch.Generator) -> None:
     """Draw torch's default initial values, but from our generator: constructors would read the global one."""
     for module in model.modules():
@@ -157,7 +167,7 @@ def build_model(
         raise ConfigError(
             f"the model has a buffer {buffer[0]!r}: only parameters are initialised and sent; use no buffers"
         )
-    module.to_empty(device="cpu")
+    _make_room(module)
     with torch.no_grad():
         _initialise(module, generator)
     return FlatModel(module.to(device))

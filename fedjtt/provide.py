@@ -18,7 +18,7 @@ from fedjtt.data.partition import partition, split_evenly
 from fedjtt.data.sources import load
 from fedjtt.errors import ConfigError
 from fedjtt.hosts import DATA_VARIABLE, check_size, host_of, hosts_of
-from fedjtt.methods.base import Array, NodeData, Part, whole
+from fedjtt.methods.base import Array, NodeData, Part, trained_on, whole
 
 Provider = Callable[[RunConfig, int, int], NodeData | Host | NoRows]
 
@@ -132,4 +132,4 @@ def owner_from_config(config: RunConfig) -> Callable[[int], Array | None]:
     """Return what tells the server which train examples are a machine's, where the config alone says it."""
     if config.own_data:
         return lambda partition_id: None  # noqa: ARG005 (the server does not know what the machines have)
-    return lambda partition_id: machines_of(config)[partition_id].train.id.numpy()
+    return lambda partition_id: trained_on(machines_of(config)[partition_id], config.train_on).train.id.numpy()

@@ -95,6 +95,6 @@ def read_memo(context: Context) -> dict[str, Array]:
 
 
 def write_memo(context: Context, memo: Mapping[str, Array]) -> None:
-    """Keep arrays until the machine's next message."""
-    if memo:
+    """Keep arrays until the machine's next message; what is not among them is forgotten."""
+    if memo or MEMO in context.state:
         context.state[MEMO] = to_array_record(memo)

@@ -31,6 +31,8 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"robust-epochs is {config.robust_epochs}; give a number above 0, or auto"
     if config.robust_rounds != "auto" and config.robust_rounds < 1:
         return f"robust-rounds is {config.robust_rounds}; give a whole number from 1, or auto"
+    if config.dfr_penalty != "auto" and config.dfr_penalty <= 0:
+        return f"dfr-penalty is {config.dfr_penalty}; give a number above 0, or auto"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
@@ -101,7 +103,9 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
     if config.aggregator == "fednova" and config.count_noise:
         return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
-    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro"):
+    if config.count_noise and config.method == "dfr":
+        return f"{said} method is dfr, which needs true counts; set count-noise to 0, or use another method"
+    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro", "dfr"):
         return f"{said} method is {config.method}, which sends more than updates; use another method"
     if config.count_noise and config.method == "balance" and config.balance in ("subset", "mixture"):
         return f"{said} balance is {config.balance}, which needs true counts; set balance to upsample"
@@ -113,9 +117,49 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+# Rules that need no more of a round than the mean of the machines' weights.
+OF_THE_MEAN = ("fedavg", "fedprox", *AUTO_SERVER_RATE)
+FEWEST_MACHINES = 3  # of two machines' sum, each of them knows the other's part
+
+
+def secure_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with a server that sees only sums, or None."""
+    if not config.secure_aggregation:
+        return None
+    on, off = "secure-aggregation is true, but", "set secure-aggregation to false, or"
+    drawn = 1.0 if config.fraction_train == "auto" else config.fraction_train
+    least = min(config.machines, round(drawn * config.machines))
+    if least < FEWEST_MACHINES:
+        return (
+            f"{on} {least} of {config.machines} machines take part in a round (machines, fraction-train), and a sum "
+            f"hides nothing among fewer than {FEWEST_MACHINES}; {off} let more take part"
+        )
+    if config.robust == "central":
+        return f"{on} robust is central: every machine names the ids of its errors; {off} set robust to federated"
+    if config.method in ("agnostic", "lff", "dfr"):
+        return f"{on} method is {config.method}, which looks at single machines; {off} use another method"
+    jtt = config.method == "jtt" or (config.method in ("balance", "group-dro") and config.groups == "inferred")
+    if jtt and config.identify == "peers":
+        return f"{on} identify is peers: single machines' models travel; {off} set identify to federated or local"
+    rules = {"aggregator": config.aggregator}
+    if jtt and config.identify == "federated":
+        rules["identify-aggregator"] = config.identify_aggregator
+    for key, rule in rules.items():
+        if rule not in OF_THE_MEAN:
+            return f"{on} {key} is {rule}, which looks at single updates; {off} choose from {', '.join(OF_THE_MEAN)}"
+    if config.max_update_norm > 0:
+        return (
+            f"{on} max-update-norm is {config.max_update_norm:g}: the server cannot measure single updates; {off} set "
+            "max-update-norm to 0 and clip-update-norm, which the machines keep themselves"
+        )
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    if (text := own_data_contradiction(config) or privacy_contradiction(config)) is not None:
+    if (
+        text := own_data_contradiction(config) or privacy_contradiction(config) or secure_contradiction(config)
+    ) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"
@@ -136,6 +180,8 @@ def contradiction(config: "RunConfig") -> str | None:
         )
     if config.method == "lff" and config.aggregator not in ("fedavg", "fedprox"):
         return f"aggregator is {config.aggregator}, but method is lff, which averages two networks; set it to fedavg"
+    if config.method == "dfr" and config.groups == "inferred":
+        return "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class"
     if config.proximal_mu > 0 and config.aggregator != "fedprox":
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "

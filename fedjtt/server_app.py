@@ -12,6 +12,7 @@ from flwr.app import Context
 from flwr.common.logger import log
 from flwr.serverapp import Grid, ServerApp
 
+from fedjtt import run_lock
 from fedjtt.cache import StageCache
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
@@ -24,8 +25,8 @@ from fedjtt.models import ModelBuilder, digest
 from fedjtt.provide import Provider, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
+from strategies.known import Owner, nobody
 from strategies.polling import PollingGrid
-from strategies.reply_rules import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
 
@@ -76,22 +77,20 @@ def run_method(
     """
     started, run_id = time.monotonic(), config.run_id
     torch.set_num_threads(config.threads)
-    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), config, machines=1)
+    own = config.replace(secure_aggregation=False)  # the server hides nothing from itself
+    server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
     trained = strategy.run(grid)
     config = strategy.config
-    counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
-    figures = {split: assess_weights(strategy, trained.weights, split, counts) for split in ("validation", "test")}
-    for split, values in figures.items():
-        if values["empty-groups"]:
-            strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
+    figures = _figures(strategy, trained)
     result = {
         "config": config.flat(),
         "run-id": run_id,
         "digest": digest(torch.from_numpy(trained.weights)),
         **figures,
         "identification": trained.identification,
+        "head": trained.head,
         "selected-round": trained.selected_round,
         "seconds": _seconds(trained, time.monotonic() - started),
         "bytes": _bytes(strategy),
@@ -100,6 +99,22 @@ def run_method(
         "privacy": strategy.noise.spent(),
     }
     return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
+
+
+def _figures(strategy: StagedStrategy, trained: Trained) -> dict[str, Any]:
+    """Evaluate the selected model on both held-out splits, and note what is odd about that."""
+    config = strategy.config
+    if config.train_on == "validation":
+        strategy.note("train-on is validation: its accuracies on validation are those of what it was trained on")
+    counts = count_population(strategy, "machines" if config.evaluation_at == "machines" else "server").group_counts
+    figures = {
+        split: assess_weights(strategy, trained.weights, split, counts, by_machine=True)
+        for split in ("validation", "test")
+    }
+    for split, values in figures.items():
+        if values["empty-groups"]:
+            strategy.note(f"{split}: {values['empty-groups']} groups have no example; they have no accuracy")
+    return figures
 
 
 def _seconds(trained: Trained, wall: float) -> dict[str, Any]:
@@ -134,6 +149,11 @@ def main(grid: Grid, context: Context) -> None:
         log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)
         return
     folder = RunFolder(Path(config.out), config)
+    with run_lock.held(folder.path):
+        _run_into(folder, config, grid, cache)
+
+
+def _run_into(folder: RunFolder, config: RunConfig, grid: Grid, cache: StageCache | None) -> None:
     folder.begin()
     try:
         checkpoints = Checkpoints.of_run(folder.path, config)

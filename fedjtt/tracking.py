@@ -8,8 +8,10 @@ import io
 import json
 import os
 import platform
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from fedjtt import __version__
 from fedjtt.config import NOT_IN_ID, RunConfig
-from fedjtt.errors import ConfigError, FedJTTError, error_of
+from fedjtt.errors import ConfigError, FedJTTError, UserError, error_of
 
 FAILURE_FILE = "failure.json"
 PACKAGES = ("flwr", "torch", "torchvision", "numpy", "scikit-learn")
@@ -67,6 +69,18 @@ class RunFolder:
         write_atomically(self.path / "config.json", json.dumps(self._config.flat(), indent=2) + "\n")
         write_atomically(self.path / "environment.json", json.dumps(environment(), indent=2) + "\n")
         (self.path / "metrics.jsonl").write_text("")
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Begin; where what follows finds something for the user to correct, a folder that was empty is gone again."""
+        was_empty = not self.path.exists() or not any(self.path.iterdir())
+        self.begin()
+        try:
+            yield
+        except UserError:
+            if was_empty:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @property
     def done(self) -> bool:

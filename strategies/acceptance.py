@@ -13,7 +13,8 @@ import numpy as np
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Payload
 from fedjtt.methods.grouping import kind_of
-from strategies.reply_rules import RULES, Known, Owner
+from strategies.known import Known, Owner
+from strategies.reply_rules import RULES
 
 # What a reply to an action must have: whole numbers and lists of them, none negative, and other numbers.
 _REPORT = ("examples", "errors", "steps", "tries", "useless")
@@ -21,15 +22,22 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "describe": ("examples",), "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT,
     "look": ("both", "either"),
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
+    "features": ("labels", "width"), "moments": ("rows",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
     "judge": ("label-errors", "label-sizes"),
     "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
+    "features": ("count",), "slope": ("rows",),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
     "look": ("seconds",), "lend": ("seconds",),
+}  # fmt: skip
+
+
+HEAD_ARRAYS: Mapping[str, tuple[str, ...]] = {
+    "moments": ("total", "squares", "gram"), "draw": ("counts",), "slope": ("gradient",), "score": ("correct", "count"),
 }  # fmt: skip
 
 
@@ -74,7 +82,7 @@ class Acceptance(Known):
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
         fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
-        return {"fit": fitted, "learn": ("weights",), "lend": ("model",)}.get(action, ())
+        return {"fit": fitted, "learn": ("weights",), "lend": ("model",), **HEAD_ARRAYS}.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

@@ -67,6 +67,7 @@ def stage_of(action: str) -> str:
         "describe": "prepare", "prepare": "prepare", "fit": "robust", "initial": "robust",
         "refer": "evaluate", "assess": "evaluate",
     }  # fmt: skip
+    stages |= dict.fromkeys(("features", "moments", "draw", "slope", "score"), "head")
     return stages.get(action, "identify")
 
 
@@ -184,7 +185,12 @@ def check_quorum(good: int, asked: int, min_machines: float, where: str, problem
     """Raise EngineError, with both numbers and the problems, where too few machines count."""
     needed = good_replies_needed(min_machines, asked)
     if good < needed:
-        raise EngineError(f"{where}: {good} of {asked} machines answered, {needed} are needed: {_shown(problems)}")
+        raise too_few(good, asked, needed, where, problems)
+
+
+def too_few(good: int, asked: int, needed: int, where: str, problems: list[str]) -> EngineError:
+    """Return the error that too few machines count, with the numbers and the problems."""
+    return EngineError(f"{where}: {good} of {asked} machines answered, {needed} are needed: {_shown(problems)}")
 
 
 def partition_id_of(reply: Message) -> int:

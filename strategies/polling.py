@@ -1,7 +1,7 @@
 """A Grid that looks for replies sooner than Flower's, whose ``send_and_receive`` looks every three seconds."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -58,14 +58,24 @@ class PollingGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         """Send messages and wait for their replies, or until the time is over."""
-        waiting = set(self._grid.push_messages(messages))
+        listed = list(messages)
+        asked = dict(zip(self._grid.push_messages(listed), listed, strict=True))
+        waiting = set(asked)
         replies: list[Message] = []
         started = time.monotonic()
         while True:
             new = list(self._grid.pull_messages(waiting))
-            replies += new
+            replies += [_from_its_node(reply, asked) for reply in new]
             waiting -= {message.metadata.reply_to_message_id for message in new}
             waited = time.monotonic() - started
             if not waiting or (timeout is not None and waited >= timeout):
                 return replies
             time.sleep(pause(waited) if timeout is None else min(pause(waited), timeout - waited))
+
+
+def _from_its_node(reply: Message, asked: Mapping[str, Message]) -> Message:
+    """Return a reply under the name of the node that was asked: a SuperLink tells of lost nodes under its own."""
+    message = asked.get(reply.metadata.reply_to_message_id)
+    if not reply.has_error() or message is None or reply.metadata.src_node_id == message.metadata.dst_node_id:
+        return reply
+    return Message(reply.error, reply_to=message)

@@ -1,8 +1,7 @@
 """One rule for each action: a reply must fit the request, what its sender said before and what the server knows."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,68 +9,8 @@ from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
 from fedjtt.training import Span
-
-Owner = Callable[[int], Array | None]
-"""From a partition id to the ids of that machine's train examples, where the server can know them; else None."""
-
-
-def nobody(partition_id: int) -> Array | None:  # noqa: ARG001 (an owner's signature)
-    """Know no machine's ids."""
-    return None
-
-
-@dataclass
-class Known:
-    """What a reply is judged by, beside the request: what the sender said before, and what the server knows itself.
-
-    Attributes
-    ----------
-    owner : callable
-        Gives the ids that a machine may name.
-    max_update_norm : float
-        Longest change of the weights that a machine may send; 0: any finite one.
-    kind : str
-        Which groups examples are weighed by: true, class, inferred or machine.
-    alike : bool
-        Whether all machines' updates count alike, as under noise-multiplier.
-    biased : bool
-        Whether machines send a second network, which leans on what is easy.
-    noisy : bool
-        Whether counts have noise: then they need not fit what is known, or was said before a restart.
-    ids : bool
-        Whether machines name their errors; if not, no id may leave them.
-    average : bool
-        Whether machines send averages of their weights in the robust stage.
-    parameters : int or None
-        Length of a model that a machine hands out, where it is known.
-    census, groups : dict
-        By partition id, the counts per label and per group that the machine gave first.
-    held : dict
-        By partition id and split, the counts that the machine evaluated on first.
-    """
-
-    owner: Owner = nobody
-    max_update_norm: float = 0.0
-    kind: str = "true"
-    alike: bool = False
-    biased: bool = False
-    noisy: bool = False
-    ids: bool = False
-    average: bool = False
-    parameters: int | None = None
-    census: dict[int, list[int]] = field(default_factory=dict)
-    groups: dict[int, list[int]] = field(default_factory=dict)
-    held: dict[tuple[int, int], list[int]] = field(default_factory=dict)
-
-    def labels(self, machine: int) -> list[int]:
-        """Return the machine's train examples per label."""
-        if machine not in self.census:
-            raise ValueError("it has not said before how many examples it has")
-        return self.census[machine]
-
-    def examples(self, machine: int) -> int:
-        """Return the number of the machine's train examples."""
-        return sum(self.labels(machine))
+from strategies.head_rules import HEAD_RULES
+from strategies.known import Known, Rule
 
 
 def _of_moments(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
@@ -271,7 +210,6 @@ def _within(parts: list[int], wholes: list[int]) -> bool:
     return len(parts) == len(wholes) and all(0 <= part <= whole for part, whole in zip(parts, wholes, strict=True))
 
 
-Rule = Callable[[Known, int, Payload, Payload], str]
 RULES: Mapping[str, Rule] = {
     "describe": _of_moments,
     "census": _of_census,
@@ -284,4 +222,5 @@ RULES: Mapping[str, Rule] = {
     "name": _of_name,
     "lend": _of_model,
     "assess": _of_counts,
+    **HEAD_RULES,
 }

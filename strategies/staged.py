@@ -20,8 +20,8 @@ from fedjtt.records import from_records, to_array_record
 from strategies.aggregators import identify_aggregator, robust_aggregator
 from strategies.conversation import Conversation
 from strategies.exchange import accept
+from strategies.known import Owner, nobody
 from strategies.register import Traffic
-from strategies.reply_rules import Owner, nobody
 from strategies.requests import Requests, pack_requests, unpack_requests
 from strategies.update_noise import UpdateNoise
 
@@ -256,6 +256,12 @@ class StagedStrategy(Strategy):
             self.talk.register.unpack(about)
             for stage, (sent, received) in about["traffic"].items():
                 self.book(stage, sent, received)
+            last = (
+                f"after {about['told'][-1][0]} round {about['told'][-1][1]}"
+                if about["told"]
+                else "before its first round"
+            )
+            self.note(f"the run was broken off {last} and went on from its checkpoint")
             for line in about["told"]:  # whoever watches sees the rounds that were made before
                 self.progress(*line)
         if (state := self._saved.get("aggregator/robust")) is not None:

@@ -37,3 +37,9 @@ def tiny_mnist(tmp_path: Path) -> Path:
         (raw / f"{part}-images-idx3-ubyte").write_bytes(image_header + images.astype(np.uint8).tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(label_header + digits.tobytes())
     return raw.parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that have slow tests: a worker takes a whole file, and the last one decides the time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -44,11 +44,12 @@ OTHER: dict[str, Any] = {
     "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
-    "dro-adjustment": 0.8,
+    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "train-on": "validation",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
-    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0, "on-restart": "resume",
+    "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
+    "secure-aggregation": True, "on-restart": "resume",
     "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
@@ -185,6 +186,9 @@ BAD: dict[str, list[Any]] = {
     "cvar-alpha": [0, 1.1, -0.1],
     "dro-step": [0, -1],
     "dro-adjustment": [-0.1],
+    "dfr-penalty": [0, -1, "much", math.nan],
+    "dfr-fits": [0, 1.5],
+    "train-on": ["test"],
     "groups": ["both"],
     "balance": ["none"],
     "cvar-threshold": ["local"],
@@ -363,6 +367,21 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "to fedavg",
         {"identify-aggregator": "fedavg"},
     ),
+    (
+        {**PRIVATE, "noise-multiplier": 0, "method": "dfr"},
+        "count-noise is 1.0, but method is dfr, which needs true counts; set count-noise to 0, or use another method",
+        {"method": "erm"},
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "method": "dfr"},
+        "noise-multiplier is 1.0, but method is dfr, which sends more than updates; use another method",
+        {"method": "erm"},
+    ),
+    (
+        {"method": "dfr", "groups": "inferred"},
+        "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class",
+        {"groups": "class"},
+    ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (
         {"engine": "in-process", "workers": 2, "threads": 3},
@@ -370,6 +389,62 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "flower",
         {"engine": "flower"},
     ),
+]
+
+
+OF_THE_MEAN = "fedavg, fedprox, fedavgm, fedadagrad, fedadam, fedyogi"
+SECURE: dict[str, Any] = {"secure-aggregation": True, "robust": "federated"}
+NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    *(
+        (
+            {"method": method},
+            f"method is {method}, which looks at single machines; set secure-aggregation to false, or use another "
+            "method",
+            {"method": "group-dro"},
+        )
+        for method in ("agnostic", "lff", "dfr")
+    ),
+    (
+        {"robust": "central"},
+        "robust is central: every machine names the ids of its errors; set secure-aggregation to false, or set robust "
+        "to federated",
+        {"robust": "federated"},
+    ),
+    (
+        {"identify": "peers"},
+        "identify is peers: single machines' models travel; set secure-aggregation to false, or set identify to "
+        "federated or local",
+        {"identify": "local"},
+    ),
+    *(
+        (
+            {"machines": machines, "fraction-train": share},
+            f"{least} of {machines} machines take part in a round (machines, fraction-train), and a sum hides nothing "
+            "among fewer than 3; set secure-aggregation to false, or let more take part",
+            {"machines": 30},
+        )
+        for machines, share, least in ((2, 1.0, 2), (10, 0.2, 2), (1, 1.0, 1))
+    ),
+    *(
+        (
+            {key: rule, "averaging": "none"},
+            f"{key} is {rule}, which looks at single updates; set secure-aggregation to false, or choose from "
+            f"{OF_THE_MEAN}",
+            {key: "fedadam"},
+        )
+        for key in ("aggregator", "identify-aggregator")
+        for rule in ("fedmedian", "fedtrimmedavg", "krum", "multikrum", "bulyan", "fednova")
+        if (key, rule) != ("identify-aggregator", "fednova")
+    ),
+    (
+        {"max-update-norm": 2.5},
+        "max-update-norm is 2.5: the server cannot measure single updates; set secure-aggregation to false, or set "
+        "max-update-norm to 0 and clip-update-norm, which the machines keep themselves",
+        {"max-update-norm": 0.0, "clip-norm": 1.0},
+    ),
+]
+CONTRADICTIONS += [
+    ({**SECURE, **values}, f"secure-aggregation is true, but {line}", repair) for values, line, repair in NOT_SECURE
 ]
 
 
@@ -422,6 +497,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
         if key in PRIVATE and key not in ("robust", "averaging"):
             others = {**base, **PRIVATE, "aggregator": "fedavg"}
             assert RunConfig.parse({**others, key: value}).run_id != RunConfig.parse(others).run_id
+            continue
+        if key == "secure-aggregation":
+            secure = RunConfig.parse({**base, "robust": "federated", key: value}).run_id
+            assert secure not in (first.run_id, RunConfig.parse({**base, "robust": "federated"}).run_id)
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,7 @@ def test_who_holds_validation_and_test_does_not_matter(robust: str) -> None:
         fedjtt.simulate(tiny_config(robust=robust, evaluation_at=place), tiny_splits()).result
         for place in ("server", "machines")
     ]
+    assert [len(results[1][split].pop("machines")) for split in ("validation", "test")] == [3, 3]
     for key in ("digest", "validation", "test", "selected-round"):
         assert results[0][key] == results[1][key]
     assert results[0]["bytes"]["evaluate"] == {"sent": 0, "received": 0}
@@ -312,3 +314,21 @@ def test_machines_have_no_say_in_each_others_error_sets() -> None:
     )
     for number in (0, 1):
         assert one[number]["error-set-size"] == two[number]["error-set-size"]
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "values"),
+    [
+        ("cvar-dro", "cvar_alpha", (0.2, 0.9)), ("cvar-dro", "cvar_threshold", ("global", "batch")),
+        ("group-dro", "dro_step", (0.01, 1.0)), ("group-dro", "dro_adjustment", (0.0, 5.0)),
+        ("group-dro", "groups", ("true", "class")), ("balance", "balance", ("upsample", "upweight")),
+    ],
+)  # fmt: skip
+def test_a_cached_robust_stage_is_not_that_of_other_settings(
+    tmp_path: Path, method: str, key: str, values: tuple[Any, Any]
+) -> None:
+    cache = StageCache(tmp_path)
+    configs = [tiny_config(method=method, **{key: value}) for value in values]
+    cached = [fedjtt.simulate(config, tiny_splits(), cache=cache).result["digest"] for config in configs]
+    assert cached == [digest(config) for config in configs]
+    assert len(set(cached)) == 2

@@ -5,9 +5,20 @@ from collections import defaultdict
 
 import pytest
 import torch
+from torch import nn
 
 from fedjtt.data.grouped import GroupedDataset
-from fedjtt.evaluation import EVALUATION_BATCH, GroupSums, group_sums, precision_recall, predict, scores
+from fedjtt.errors import ConfigError
+from fedjtt.evaluation import (
+    EVALUATION_BATCH,
+    GroupSums,
+    features_of,
+    group_sums,
+    outputs_of,
+    precision_recall,
+    predict,
+    scores,
+)
 from fedjtt.models import build_model
 from fedjtt.seeding import torch_generator
 from tests.tiny import grouped
@@ -135,3 +146,38 @@ def test_precision_and_recall_by_hand() -> None:
     assert precision_recall(3, 4, 6) == (0.75, 0.5)
     assert precision_recall(0, 0, 6) == (None, 0.0)
     assert precision_recall(0, 4, 0) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shape"), [("lenet", 84, (3, 28, 28)), ("mlp", 128, (4,)), ("logistic", 4, (4,))]
+)
+def test_features_are_what_the_last_layer_turns_into_the_outputs(name: str, width: int, shape: tuple[int, ...]) -> None:
+    """For every model there is; in several batches; and the vector's end is that layer's weights and biases."""
+    count = EVALUATION_BATCH + 7
+    x = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
+    data = GroupedDataset(x, torch.arange(count) % 3, None, torch.arange(count), 3, 1)
+    model = build_model(name, shape, 3, torch_generator(0, "weights"))
+    rows = torch.arange(0, count, 2)
+    found = features_of(model, data, rows)
+    assert found.shape == (len(rows), width)
+    tail = model.vector[-3 * (width + 1) :]
+    expected = found @ tail[: 3 * width].view(3, width).T + tail[3 * width :]
+    torch.testing.assert_close(expected, outputs_of(model, data, rows))
+    assert features_of(model, data, rows[:0]).shape == (0, width)
+    assert torch.equal(features_of(model, data, rows), found)  # the hook is gone
+
+
+def test_features_of_a_model_without_a_linear_layer_at_its_end_are_refused() -> None:
+    data = grouped([0, 1, 1])
+
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second, self.first = nn.Linear(5, 2), nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x))  # type: ignore[no-any-return]
+
+    model = build_model(lambda shape, labels: Backwards(), (4,), 2, torch_generator(0, "weights"))  # noqa: ARG005
+    with pytest.raises(ConfigError, match=r"outputs are not those of its last nn\.Linear"):
+        features_of(model, data, torch.arange(3))

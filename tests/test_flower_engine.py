@@ -273,7 +273,8 @@ def test_a_dead_ray_actor_ends_the_run_even_where_few_replies_would_do() -> None
 
 
 @pytest.mark.slow
-def test_own_rows_give_the_same_weights_on_flowers_engine(tmp_path: Path, mark: str) -> None:  # noqa: ARG001
-    config = own_config(write_hosts(tmp_path), method="erm", robust_rounds=1, engine="flower")
+def test_own_rows_in_secure_sums_give_the_same_weights_on_flowers_engine(tmp_path: Path, mark: str) -> None:  # noqa: ARG001
+    settings: dict[str, Any] = {"method": "erm", "robust_rounds": 1, "secure_aggregation": True}
+    config = own_config(write_hosts(tmp_path), **settings, engine="flower")
     result = run_on_flower(config, RunFolder(tmp_path / "out", config))
     assert result["digest"] == fedjtt.simulate(config.replace(engine="in-process")).result["digest"]

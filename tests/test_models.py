@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch.nn import functional
 from fedjtt.errors import ConfigError
 from fedjtt.models import FlatModel, LeNet, build_model, digest
 from fedjtt.seeding import torch_generator
+from tests.tiny import REPO
 
 IMAGE = (3, 28, 28)
 
@@ -157,3 +160,22 @@ def test_a_flat_model_keeps_the_functions_value() -> None:
     expected = net(x).detach().clone()
     FlatModel(net)
     assert torch.equal(net(x), expected)
+
+
+def test_a_network_is_built_without_importing_sympy() -> None:
+    """A node's app starts a process for every message: half a second there would be half a second an exchange."""
+    program = (
+        "import sys, torch; from fedjtt.models import build_model; "
+        "build_model('lenet', (3, 28, 28), 2, torch.Generator()); sys.exit('sympy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPO).returncode == 0
+
+
+def test_layers_that_share_a_parameter_go_on_sharing_it() -> None:
+    def builder(shape: tuple[int, ...], labels: int) -> nn.Module:
+        first, second = nn.Linear(shape[0], shape[0]), nn.Linear(shape[0], shape[0])
+        second.weight = first.weight
+        return nn.Sequential(first, second, nn.Linear(shape[0], labels))
+
+    # one 3 x 3, two biases of 3, and 4 x 2 of the last layer
+    assert build_model(builder, (3,), 2, generator()).vector.shape == (9 + 6 + 8,)

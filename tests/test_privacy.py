@@ -9,6 +9,7 @@ import pytest
 from fedjtt.client_app import make_client_app
 from fedjtt.data.host import NoRows
 from fedjtt.hosts import hosts_of
+from fedjtt.methods import secure, summed
 from fedjtt.methods.base import Payload
 from fedjtt.provide import provide_parts
 from fedjtt.server_app import run_method
@@ -96,6 +97,50 @@ def test_under_central_the_error_sets_ids_are_all_that_comes_on_top(identify: st
         assert set(reply.numbers) <= NUMBERS[action] | {"partition-id"}
 
 
+WIDTH, FITS = 129, 3
+# Sums over rows of validation: of inputs, of their outer products, of gradients for each fit; and counts.
+HEAD: dict[str, dict[str, tuple[int, ...]]] = {
+    "features": {}, "moments": {"total": (WIDTH,), "squares": (WIDTH,), "gram": (WIDTH, WIDTH)},
+    "draw": {"counts": (FITS + 2, 4, 32)}, "score": {"correct": (7, 4), "count": (4,)},
+}  # fmt: skip
+
+
+def test_for_a_new_last_layer_counts_and_sums_over_rows_travel() -> None:
+    """Nothing is as long as a machine's rows (eight), and every array has an entry for each feature, bin or group."""
+    seen = replies(robust="federated", method="dfr", dfr_fits=FITS)
+    assert {action for action, _ in seen} == {"census", "fit", "assess", "slope", *HEAD}
+    for action, reply in seen:
+        shapes = {name: array.shape for name, array in reply.arrays.items()}
+        if action == "slope":
+            assert set(shapes) == {"gradient"}
+            places, fits, labels, width = shapes["gradient"]
+            assert places in (1, 2)
+            assert 1 <= fits <= 7
+            assert (labels, width) == (2, WIDTH)
+            assert set(reply.numbers) == {"rows", "partition-id"}
+        elif action in HEAD:
+            assert shapes == HEAD[action]
+            assert set(reply.numbers) <= {"rows", "count", "labels", "width", "partition-id"}
+
+
+@pytest.mark.parametrize("min_count", [1, 6])
+def test_of_own_validation_rows_no_sum_is_over_fewer_than_min_count(tmp_path: Path, min_count: int) -> None:
+    """The third host has eight validation rows, and fewer in a balanced subset."""
+    folder = write_hosts(tmp_path, (600, 400, 40))
+    config = own_config(folder, method="dfr", dfr_fits=FITS, min_count=min_count, dfr_penalty=0.3)
+    grid = InProcessGrid(make_client_app(provide_parts(hosts_of(config))), config, 3)
+    seen = asked(grid)
+    wanted = run_method(config, grid, provide_parts([NoRows()])).result["head"]["rows"]
+    told = [reply for action, _, _, reply in seen if action == "slope"]
+    rows = [each for reply in told for each in reply.integers("rows")]
+    assert all(each == 0 or each >= min_count for each in rows)
+    taking_part = sum(reply.integers("rows")[0] for reply in told[:3])
+    assert (taking_part == wanted) == (min_count == 1)
+    for reply in told:
+        left_out = [fit for fit, each in enumerate(reply.integers("rows")) if not each]
+        assert not reply.arrays["gradient"][:, left_out].any()
+
+
 @pytest.mark.parametrize("method", ["erm", "group-balanced"])
 def test_methods_that_look_for_no_minority_ask_for_none(method: str) -> None:
     for action, reply in replies(robust="federated", method=method):
@@ -116,6 +161,44 @@ def test_what_a_machine_is_sent_holds_no_other_machines_data() -> None:
                 assert array.dtype == np.float32
                 assert array.shape[-1] == PARAMETERS, action
             assert all(len(value) <= 4 for value in request.numbers.values() if isinstance(value, list))
+
+
+SECURE_WAYS: list[dict[str, Any]] = [
+    {"identify": "local"},
+    {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4},
+    {"method": "group-balanced"},
+]
+
+
+@pytest.mark.parametrize("changes", SECURE_WAYS, ids=str)
+def test_under_secure_aggregation_no_machines_own_counts_or_weights_reach_the_server(changes: dict[str, Any]) -> None:
+    """What each machine would have said is noted on the machine; what it did say has none of it.
+
+    Beside masked numbers there are keys, encrypted shares, shares, seconds, and layouts that are the same on all
+    machines.
+    """
+    own: list[bytes] = []
+    original = summed.flatten
+
+    def noting(action: str, reply: Payload, machines: int) -> summed.Flat:
+        flat = original(action, reply, machines)
+        own.extend(array[:4].tobytes() for array in (*reply.arrays.values(), flat.vector))
+        return flat
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(secure, "flatten", noting)
+        seen = replies(robust="federated", secure_aggregation=True, **changes)
+    assert {action for action, _ in seen} >= {"census", "fit", "assess", "keys", "shares", "reveal"}
+    received = b"".join(array.tobytes() for _, reply in seen for array in reply.arrays.values())
+    assert len(own) >= 12
+    assert not any(numbers in received for numbers in own)
+    for action, reply in seen:
+        assert set(reply.arrays) <= {"masked", "public-keys", "sealed-shares", "shares"}, action
+        assert set(reply.numbers) <= {"layout", "seconds", "partition-id"}, action
+        # A number of the ring below 2^30 would be a count: of uniform ones that is one in 17 billion.
+        assert (reply.arrays.get("masked", np.array([2**63]))[:50] > 2**30).all(), action
+    layouts = [reply.integers("layout") for _, reply in seen if "layout" in reply.numbers]
+    assert all(layouts[place] == layouts[place - place % 3] for place in range(len(layouts)))  # of three machines
 
 
 # Of own rows: counts (whole numbers), and sums with an entry for each numeric column.

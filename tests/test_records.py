@@ -84,6 +84,8 @@ def test_a_memo_lasts_until_the_next_message() -> None:
     assert read_memo(context) == {}
     write_memo(context, {"error-mask": np.array([3], dtype=np.uint8)})
     np.testing.assert_array_equal(read_memo(context)["error-mask"], [3])
+    write_memo(context, {})  # the last of what was kept is forgotten too: it may have been a secret
+    assert read_memo(context) == {}
 
 
 def test_a_payload_refuses_to_read_one_type_as_another() -> None:

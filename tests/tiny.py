@@ -128,9 +128,12 @@ def asked(grid: InProcessGrid) -> list[tuple[str, int, Payload, Payload]]:
     def noting(messages: Any, **rest: Any) -> Any:
         listed = list(messages)
         replies = original(listed, **rest)
-        for message, reply in zip(listed, replies, strict=True):
+        reply_of = {reply.metadata.src_node_id: reply for reply in replies}
+        for message in listed:
             action = message.metadata.message_type.split(".")[1]
-            answer = Payload() if failure_of(reply.content) else from_records(reply.content)
+            reply = reply_of.get(message.metadata.dst_node_id)
+            failed = reply is None or not reply.has_content() or failure_of(reply.content)
+            answer = Payload() if failed or reply is None else from_records(reply.content)
             seen.append((action, message.metadata.dst_node_id - 1, from_records(message.content), answer))
         return replies
 

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "memory": ("memory:run", "100 machines against one"),
     "dataloader": ("dataloader:run", "the training loop against a plain DataLoader loop"),
     "identification": ("identification:run", "ten machines' identification against the original's on one"),
+    "deployment": ("deployment:run", "a server and four nodes on this machine against one process"),
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }

@@ -18,8 +18,8 @@ from fedjtt.api import simulate
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.data.sampling import shuffled_passes
-from fedjtt.methods.fit import planned_steps
 from fedjtt.methods.identify_local import identification_steps
+from fedjtt.methods.robust_steps import planned_steps
 from fedjtt.models import LeNet, build_model, digest
 from fedjtt.provide import spread
 from fedjtt.seeding import torch_generator

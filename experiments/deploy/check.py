@@ -17,11 +17,12 @@ from experiments.deploy.connection import check_certificate, check_server
 from experiments.deploy.finding import Finding, ok, wrong
 from experiments.deploy.identity import code_digest, installed_versions, same_version
 from experiments.deploy.layout import FORMAT, MANIFEST, SERVER, Address
+from fedjtt.client_app import held_by
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, UserError
 from fedjtt.hosts import DATA_VARIABLE
 from fedjtt.methods.base import NodeData
-from fedjtt.provide import provide_from_config, provide_server_data
+from fedjtt.provide import provide_server_data
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,7 @@ def check_data(place: Place, config: RunConfig) -> Finding:
             if place.name == SERVER:
                 data: Any = provide_server_data(config, 0, 1)
             else:
-                node = tomllib.loads((place.folder / "node.toml").read_text())
-                data = provide_from_config(config, node["partition-id"], node["num-partitions"])
+                data = held_by(tomllib.loads((place.folder / "node.toml").read_text()), config)
         except UserError as error:
             return wrong("data", str(error), "or name the run's config by --config or its options")
         except (OSError, ValueError, KeyError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""``fedjtt deploy``: init, check, local."""
+"""``fedjtt deploy``: init, check, run, local."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from experiments.options import merged, read_toml, with_config_options
+from experiments.options import merged, read_toml, split_texts, with_config_options
 from fedjtt.config import RunConfig
 
 deploy = typer.Typer(
@@ -62,6 +62,41 @@ def check(
         good = good and finding.good
     if not good:
         raise typer.Exit(2)
+
+
+@deploy.command()
+@with_config_options(many=False, leave_out=("machines", "engine", "workers"))
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="DIR/server", help="The server's folder, on the server's host.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE|FILE.toml]…", help="More keys; as --set and --config.")
+    ] = None,
+    config_file: ConfigFile = None,
+    settings: Settings = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; only the result or an error.")] = False,
+    restarts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="With on-restart = resume: times in a row, without a new checkpoint, that a run whose server was "
+            "killed or died is started again.",
+        ),
+    ] = 3,
+    **options: Any,
+) -> None:
+    """Do one run over the deployment; by itself again from its checkpoint, with on-restart = resume."""
+    from functools import partial
+
+    from experiments.commands import run_command
+    from experiments.deploy.check import read_place
+    from experiments.deploy.start import execute_run
+
+    place = read_place(folder)
+    files, pairs = split_texts(texts or [])
+    held = {key: value for file in [config_file, *files] for key, value in read_toml(file).items()}
+    values = {"out": "results", **merged(held, [*pairs, *(settings or [])], options)}
+    config = RunConfig.parse({**values, "machines": len(place.keys), "engine": "flower"})
+    run_command(config, quiet, Console(), Console(stderr=True), partial(execute_run, server=place, restarts=restarts))
 
 
 @deploy.command()

@@ -135,7 +135,8 @@ def init(directory: Path, hosts: Sequence[str], server: str = "localhost", days:
     try:
         for name, file in _files(hosts, address, days).items():
             _write(beside / name, file)
-        write_app(beside / SERVER / "app", RunConfig.parse({"machines": len(hosts), "engine": "flower"}))
+        # Not parsed: an auto default must stay one, or it would contradict the dataset that a run names.
+        write_app(beside / SERVER / "app", RunConfig.model_validate({"machines": len(hosts), "engine": "flower"}))
         beside.replace(directory)  # over an empty folder, or to where nothing is
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -208,7 +209,7 @@ def _server_texts(port: int) -> dict[str, _File]:
         "settings.env": _text(texts.SERVER_SETTINGS),
         "start.sh": _text(texts.server_start(port), 0o755),
         "register.sh": _text(texts.register(port), 0o755),
-        "run.sh": _text(texts.start_run(port), 0o755),
+        "run.sh": _text(texts.start_run(), 0o755),
         "fedjtt-server.service": _text(texts.service("server", SERVER)),
     }
 

@@ -15,12 +15,14 @@ from typing import Any
 
 from experiments import flower_keeper
 from experiments.deploy import loopback, warm
+from experiments.deploy.check import read_place
 from experiments.deploy.layout import init
-from experiments.flower_engine import absolute, flower_environment, watch, write_app
+from experiments.deploy.start import run_and_recover
+from experiments.flower_engine import data_place, flower_environment
 from experiments.flower_process import kept, last_line, temporary_home, write_connection
 from fedjtt.config import RunConfig
-from fedjtt.errors import EngineError, UserError
-from fedjtt.provide import check_device, machines_of
+from fedjtt.errors import EngineError
+from fedjtt.provide import check_data, check_device
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -42,7 +44,7 @@ def execute_local(
     if folder.done:
         return folder.result()
     check_device(config.device)
-    machines_of(config)
+    check_data(config)
     return run_local(config, folder, observer, seconds, warm_apps)
 
 
@@ -69,21 +71,16 @@ def run_local(
         was over, with the logs of all hosts in ``logs`` of the run's folder.
     """
     deadline = time.monotonic() + seconds
-    was_empty = not folder.path.exists() or not any(folder.path.iterdir())
-    folder.begin()
-    shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)
-    try:
+    with folder.begun():
+        shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)
         with local_deployment(config, deadline, warm_apps) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=absolute(config.data_dir))
+            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
+            server = read_place(home / "hosts" / "server")
             try:
-                watch(home, write_app(home / "app", run_config), run_config, folder, observer, deadline=deadline)
+                run_and_recover(home, server, run_config, folder, observer, deadline=deadline)
             except EngineError:
                 shutil.copytree(home / loopback.LOGS, folder.path / loopback.LOGS)
                 raise
-    except UserError:
-        if was_empty:
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
     return folder.result()
 
 

@@ -104,14 +104,14 @@ exit "$failed"
 """
 
 
-def start_run(port: int) -> str:
+def start_run() -> str:
     """Return the command that starts a run."""
     return f"""#!/bin/sh
 # Starts a run, with keys of the run configuration: ./run.sh 'robust="federated" out="results/first"'
-# or ./run.sh run.toml. The result is written on this machine; a path is seen from this folder.
-{_connect(port)}
-if [ "$#" -eq 0 ]; then set -- 'out="results"'; fi
-exec flwr run app fedjtt --stream --run-config "$*"
+# or ./run.sh run.toml; with on-restart=resume a run whose server was lost is started again from its checkpoint.
+# The result is written on this machine, by the user of the server; a path is seen from this folder.
+{_ENVIRONMENT}
+exec "${{FEDJTT_PYTHON:-python3}}" -m experiments.cli deploy run . "$@"
 """
 
 
@@ -150,7 +150,8 @@ Server: {host}, port {port}. Hosts: {names}. The certificate is valid for {days}
 4. On the server: `./start.sh`, or as a service (see below). Then, once: `./register.sh`. A node whose key is not
    registered is turned away ("No SuperNode found with the given public key" in the server's log): start it again after.
 5. On each host: `fedjtt deploy check .` says what is wrong before a run does. Then `./start.sh`, or as a service.
-6. On the server: `./run.sh 'robust="federated" out="results/first"'`. The run waits for all {count} nodes.
+6. On the server: `./run.sh 'robust="federated" out="results/first"'`. The run waits for all {count} nodes. With
+   `on-restart=resume` it is started again from its last checkpoint where the server was killed or died.
 
 ## Firewall
 

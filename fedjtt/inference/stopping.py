@@ -5,7 +5,7 @@ from dataclasses import dataclass
 STABLE_OVERLAP = 0.9
 GROWTH = 1.02
 NEAR_OVERLAP = 0.8
-BREAK_OVERLAP = 0.5
+BREAK_OVERLAP = 0.4
 SHRUNK = 1 / 3
 
 
@@ -21,7 +21,7 @@ class Watch:
 
     Where data is small, the minority is learned by heart from the first look on: sets overlap by .8, none by .9, and
     shrink look by look until they are next to nothing, and stable. That ends when a set is a third of the largest one
-    that overlapped by .8, without a break (an overlap below .5, as when a model learns more of the shortcut) in
+    that overlapped by .8, without a break (an overlap below .4, as when a model learns more of the shortcut) in
     between; what is kept then is that largest set, the plateau.
 
     Attributes

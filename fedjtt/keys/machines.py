@@ -2,17 +2,13 @@
 
 from pydantic import Field
 
-from fedjtt.keys.field import Auto, Keys, choice
+from fedjtt.keys.field import Keys, choice
 
 
 class MachineKeys(Keys):
     """How many machines there are, and what is done where some of them fail or lie."""
 
     machines: int = Field(10, ge=1, description="machines that the train data is spread over")
-    fraction_train: float | Auto = Field(
-        "auto",
-        description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
-    )
     min_machines: float = Field(
         1.0, gt=0, description="good replies that a round needs: a share up to 1, or a number above 1"
     )

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from fedjtt.choices import BALANCES, GROUPS
-from fedjtt.keys.field import Keys, choice
+from fedjtt.keys.field import Auto, Keys, choice
 
 
 class MethodKeys(Keys):
@@ -12,7 +12,7 @@ class MethodKeys(Keys):
     groups: str = choice(
         "true",
         GROUPS,
-        "groups that balance and group-dro work with; true: label and attribute; inferred: label and whether an "
+        "groups that balance, group-dro and dfr work with; true: label and attribute; inferred: label and whether an "
         "example is in the error set that identify finds; class: labels",
     )
     balance: str = choice(
@@ -39,4 +39,12 @@ class MethodKeys(Keys):
         0.0,
         ge=0,
         description="C of group-dro: a group of n train examples counts as if its loss were C / sqrt(n) larger",
+    )
+    dfr_penalty: float | Auto = Field(
+        "auto",
+        description="C of dfr's l1 logistic regressions, small is sparse; auto: the best of 1, .7, .3, .1, .07, .03 "
+        "and .01 for the worst group, fitted on half of validation and judged on the other",
+    )
+    dfr_fits: int = Field(
+        20, ge=1, description="fits on balanced subsets of validation that dfr's last layer is the mean of"
     )

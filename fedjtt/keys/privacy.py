@@ -8,6 +8,7 @@ from fedjtt.keys.field import Keys
 class PrivacyKeys(Keys):
     """What is done so that a machine's messages say less of its examples."""
 
+    secure_aggregation: bool = Field(False, description="the server sees only sums of what machines send (SecAgg+)")
     clip_update_norm: float = Field(
         0.0, ge=0, description="longest change of the weights that a machine sends: it shortens longer ones; 0: none"
     )

@@ -12,6 +12,11 @@ class RobustKeys(Keys):
     """How the robust stage trains, and which model is kept."""
 
     method: str = choice("jtt", METHODS, "training method")
+    train_on: str = choice(
+        "train",
+        ("train", "validation"),
+        "split that the method trains on; validation: what that split alone is worth, beside dfr, which uses it too",
+    )
     robust: str = choice(
         "central", ("central", "federated"), "where the robust stage trains: on the server's data, or on the machines"
     )
@@ -65,6 +70,10 @@ class RobustKeys(Keys):
     )
     proximal_mu: float = Field(
         0.0, ge=0, description="pull towards the round's incoming weights (FedProx); needs aggregator fedprox"
+    )
+    fraction_train: float | Auto = Field(
+        "auto",
+        description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
     )
     model: str = choice(
         "auto", ("auto", "lenet", "mlp", "logistic"), "network; auto: lenet for images, mlp for columns"

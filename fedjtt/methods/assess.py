@@ -8,7 +8,7 @@ import torch
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, ForgottenError
 from fedjtt.evaluation import GroupSums, predict, scores, sums_of
-from fedjtt.methods.base import Array, Node, Payload, Place, Scalar, Server, Trained
+from fedjtt.methods.base import Array, Node, Payload, Place, Scalar, Server, Trained, is_sum
 
 SPLITS = ("train", "validation", "test")
 BIAS_UNSUPERVISED = "val-bias-unsupervised"
@@ -63,13 +63,20 @@ def place_of(config: RunConfig) -> Place:
     return "machines" if config.evaluation_at == "machines" else "server"
 
 
-def assess_weights(server: Server, weights: Array, split: str, train_counts: list[int] | None) -> dict[str, Any]:
-    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided."""
+def assess_weights(
+    server: Server, weights: Array, split: str, train_counts: list[int] | None, by_machine: bool = False
+) -> dict[str, Any]:
+    """Evaluate weights on a split where ``evaluation-at`` says that it is; sums are added before they are divided.
+
+    With `by_machine`, what is evaluated on machines also has ``machines``: each one's own counts, group by group, where
+    the server sees them.
+    """
     numbers: dict[str, Scalar] = {"split": SPLITS.index(split)}
     by_reference = split == "validation" and server.reference is not None
     if by_reference:
         numbers["by-reference"] = 1
-    replies = server.ask(place_of(server.config), "assess", Payload(arrays={"weights": weights}, numbers=numbers))
+    place = place_of(server.config)
+    replies = server.ask(place, "assess", Payload(arrays={"weights": weights}, numbers=numbers))
     if not replies:
         raise RuntimeError("a round without replies is refused before it is reduced")
     correct, count = (torch.tensor(_added(replies, name)) for name in ("correct", "count"))
@@ -78,6 +85,9 @@ def assess_weights(server: Server, weights: Array, split: str, train_counts: lis
         figures[SELECTION_SCORE[BIAS_UNSUPERVISED]] = reference_score(
             *(_added(replies, name) for name in REFERENCE_COUNTS)
         )
+    if by_machine and place == "machines" and not is_sum(replies):
+        names = {"machine": "partition-id", "count": "count", "correct": "correct"}
+        figures["machines"] = [{name: reply.numbers[key] for name, key in names.items()} for reply in replies]
     return figures
 
 

@@ -6,7 +6,7 @@ knows Flower: records, client_app and strategies carry the payloads over whichev
 """
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -53,11 +53,9 @@ class Payload:
         return float(value)
 
     def reals(self, name: str) -> list[float]:
-        """Return a list of numbers."""
+        """Return a number, or a list of them, as a list: a reply that is a sum lists what is not summed."""
         value = self.numbers[name]
-        if not isinstance(value, list):
-            raise TypeError(f"{name} is {value!r}, not a list")
-        return [float(item) for item in value]
+        return [float(item) for item in value] if isinstance(value, list) else [float(value)]
 
     def integers(self, name: str) -> list[int]:
         """Return a list of whole numbers."""
@@ -65,6 +63,21 @@ class Payload:
         if not isinstance(value, list):
             raise TypeError(f"{name} is {value!r}, not a list")
         return [int(item) for item in value]
+
+
+def seconds_of(replies: Sequence[Payload]) -> list[float]:
+    """Return the seconds that every machine says; a reply that stands for many machines lists theirs."""
+    return [seconds for reply in replies for seconds in reply.reals("seconds")]
+
+
+def is_sum(replies: Sequence[Payload]) -> bool:
+    """Return whether the one reply stands for all machines: under ``secure-aggregation`` the server sees no other."""
+    return any("machines" in reply.numbers for reply in replies)
+
+
+def senders_of(replies: Sequence[Payload]) -> int:
+    """Return how many machines the replies come from."""
+    return sum(reply.integer("machines") if "machines" in reply.numbers else 1 for reply in replies)
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,11 @@ class NodeData:
     train: Part
     validation: Part
     test: Part
+
+
+def trained_on(data: NodeData, split: str) -> NodeData:
+    """Return what a node sees where methods train on another split: that split in train's place."""
+    return data if split == "train" else replace(data, train=data.validation)
 
 
 def whole(splits: Splits) -> NodeData:
@@ -230,6 +248,8 @@ class Trained:
         The round whose weights these are.
     identification : dict or None
         What was found, for methods that look for a minority.
+    head : dict or None
+        What was chosen for the last layer, for methods that fit it anew.
     """
 
     weights: Array
@@ -237,6 +257,7 @@ class Trained:
     seconds: dict[str, Any]
     selected_round: int
     identification: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
 
 
 class Method(Protocol):

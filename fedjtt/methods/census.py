@@ -8,7 +8,7 @@ import torch
 from fedjtt.data.grouped import count_labels
 from fedjtt.data.partition import unevenness_of
 from fedjtt.errors import EngineError
-from fedjtt.methods.base import Node, Payload, Place, Server
+from fedjtt.methods.base import Node, Payload, Place, Server, is_sum
 
 
 def census(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
@@ -34,13 +34,14 @@ class Population:
     Attributes
     ----------
     examples : list of int
-        Train examples of each machine.
+        Train examples of each machine; under ``secure-aggregation`` their sum alone.
     group_counts : list of int or None
         Train examples per group over all machines; None without attributes.
     label_counts : list of int
         Train examples per label over all machines.
     unevenness : float or None
-        How far the machines' mixtures of groups are from the global one; None without attributes.
+        How far the machines' mixtures of groups are from the global one; None without attributes, and where only
+        sums are known.
     """
 
     examples: list[int]
@@ -77,5 +78,5 @@ def count_population(server: Server, place: Place) -> Population:
         examples=[reply.integer("examples") for reply in replies],
         group_counts=[sum(column) for column in zip(*counts, strict=True)] or None,
         label_counts=[sum(column) for column in zip(*labels, strict=True)],
-        unevenness=unevenness_of(np.array(counts)) if counts[0] else None,
+        unevenness=unevenness_of(np.array(counts)) if counts[0] and not is_sum(replies) else None,
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.base import Action, Array, Node, Payload
 from fedjtt.methods.census import census
 
@@ -115,12 +114,11 @@ def _look(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload: 
 
 
 def _assess(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:
-    counts = _drawer(node, f"assess-{request.integer('split')}")(reply.integers("count"))
-    told: Numbers = {"count": counts, "correct": _within(draw(reply.integers("correct")), counts)}
-    if "by-reference" in request.numbers:
-        right, cells = REFERENCE_COUNTS
-        counts = _drawer(node, "assess-reference")(reply.integers(cells))
-        told |= {cells: counts, right: _within(draw(reply.integers(right)), counts)}
+    told: Numbers = {}
+    for wholes, parts in (("count", "correct"), ("reference-count", "reference-correct")):
+        if wholes in reply.numbers:
+            counts = _drawer(node, f"assess-{wholes}-{request.integer('split')}")(reply.integers(wholes))
+            told |= {wholes: counts, parts: _within(draw(reply.integers(parts)), counts)}
     return Payload(reply.arrays, {**reply.numbers, **told})
 
 

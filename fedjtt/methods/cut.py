@@ -20,8 +20,13 @@ CUT = "group-cut"
 
 
 def drawn_numbers(ids: Tensor, seed: int) -> Tensor:
-    """Return a number in [0, 1024^2) for every id, int64 ``[n]``: splitmix64's mixing of id and seed."""
-    key = derive_seed(seed, "cut")
+    """Return a number in [0, 1024^2) for every id, int64 ``[n]``."""
+    return drawn(ids, seed, [0])[0]
+
+
+def drawn(ids: Tensor, seed: int, draws: Sequence[int]) -> Tensor:
+    """Return every id's number in each of several draws, int64 ``[draws, n]``: splitmix64's mixing of id and seed."""
+    key = torch.tensor([derive_seed(seed, "cut", draw) for draw in draws], dtype=torch.int64).unsqueeze(1)
     z = (ids + _signed(0x9E3779B97F4A7C15)) ^ key
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         z = (z ^ _shifted(z, shift)) * _signed(factor)

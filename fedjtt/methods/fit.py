@@ -15,20 +15,23 @@ import torch
 from torch import Tensor
 
 from fedjtt.cache import pack_json, unpack_json
-from fedjtt.config import RunConfig, digest_of
+from fedjtt.config import RunConfig, digest_of, kebab
 from fedjtt.data.sampling import draw_batches
+from fedjtt.keys.methods import MethodKeys
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
-from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
+from fedjtt.methods.robust_steps import batch_size_of, planned_steps
 from fedjtt.training import Span, Terms, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
+    "method", "train-on", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
     "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
     "server-learning-rate", "proximal-mu", "selection", "device",
+    *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
 
 MEAN_RULES = ("fedavg", "fedprox")
@@ -63,8 +66,8 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     server_round = request.integer("round")
     lesson = method.lesson(node, request)
     size = float(lesson.weights.double().sum())
-    if not size:  # a machine of which nothing was left in a cut
-        return _nothing(config, request)
+    if not size:
+        return _nothing(config, request, lesson.told())
     span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
@@ -111,12 +114,16 @@ def _batches(node: Node, lesson: Lesson, steps: int, server_round: int) -> tuple
     return draw_batches(lesson.weights, batch_size_of(node.config), steps, generator), lesson.terms
 
 
-def _nothing(config: RunConfig, request: Payload) -> Payload:
-    """Return what a machine without an example of any weight sends: what it was sent, with no weight."""
-    span = request.integer("last") - request.integer("first")
+def _nothing(config: RunConfig, request: Payload, told: Payload) -> Payload:
+    """Return a reply that counts for nothing: of a machine without rows, or of which nothing was left in a cut.
+
+    Where the server sees only sums, it does not know whom not to ask.
+    """
+    steps = request.integer("last") - request.integer("first")
     names = ("weights", "average") if config.averaging == "ema" else ("weights",)
     arrays = {name: request.arrays.get(name, request.arrays["weights"]) for name in names}
-    return Payload(arrays, {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": span})
+    numbers: dict[str, Scalar] = {"size": 0.0, "loss": 0.0, "seconds": 0.0, "steps": steps}
+    return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
 
 
 def initial_weights(server: Server) -> Array:
@@ -130,39 +137,6 @@ def initial(node: Node, request: Payload) -> Payload:
     """Report the run's initial weights; ``slot`` in the request: those of a method's second network."""
     slot = request.integer("slot") if "slot" in request.numbers else 0
     return Payload({"weights": node.initial_model(slot).vector.cpu().numpy().copy()})
-
-
-SMALLEST_BATCH = 8
-
-
-def batch_size_of(config: RunConfig) -> int:
-    """Return the batch size of a step on one machine; 0: all of its examples.
-
-    ``scaled``: the batches of the machines that train side by side are together as large as one of central training,
-    down to 8 a machine, so that a round has nearly as many steps and as much of their noise, which the worst group
-    needs.
-    """
-    if not config.batch_size or config.robust == "central" or config.robust_schedule != "scaled":
-        return config.batch_size
-    return max(min(SMALLEST_BATCH, config.batch_size), round(config.batch_size / machines_a_round(config)))
-
-
-def machines_a_round(config: RunConfig) -> int:
-    """Return how many machines train in a round of the robust stage."""
-    return 1 if config.robust == "central" else max(1, round(float(config.fraction_train) * config.machines))
-
-
-def planned_steps(config: RunConfig, weighted_size: float) -> int:
-    """Return the steps that every machine takes over the whole stage.
-
-    ``same-epochs`` and ``scaled``: the machines that train in a round together pass ``robust-epochs`` times over the
-    weighted data. ``same-updates``: every machine takes as many steps as central training does. Never fewer than
-    ``robust-min-steps``.
-    """
-    share = weighted_size / (1 if config.robust_schedule == "same-updates" else machines_a_round(config))
-    batch = batch_size_of(config) or math.inf
-    steps = math.ceil(float(config.robust_epochs) * share / min(batch, max(1.0, share)) - 1e-9)
-    return max(steps, config.robust_min_steps)
 
 
 def fit_rounds(server: Server, plan: FitPlan) -> Trained:
@@ -262,7 +236,7 @@ class _Rounds:
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
             self.average = self._joined_average(server_round, averages, sizes)
-        seconds = [reply.real("seconds") for reply in replies]
+        seconds = seconds_of(replies)
         self.seconds["robust"] += max(seconds)
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)

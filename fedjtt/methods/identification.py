@@ -13,7 +13,7 @@ from fedjtt.cache import pack_json, unpack_json
 from fedjtt.data.grouped import count_labels, minority_mask
 from fedjtt.evaluation import precision_recall
 from fedjtt.inference.error_set import pack_mask, unpack_mask
-from fedjtt.methods.base import Array, Node, Payload, Server
+from fedjtt.methods.base import Array, Node, Payload, Server, is_sum, seconds_of, senders_of
 from fedjtt.methods.census import Population
 
 MASK, ABOUT = "error-mask", "error-about"
@@ -109,7 +109,7 @@ class Identified:
     Attributes
     ----------
     examples, errors : list of int
-        Train examples and errors of each machine.
+        Train examples and errors of each machine; under ``secure-aggregation`` their sums alone.
     ids : ndarray or None
         int64, ascending: the union of the reported ids; None where only counts were asked for.
     report : dict
@@ -154,18 +154,18 @@ def join_reports(
     about : dict or None
         What the result says beside the counts.
     """
-    machines = [_machine_report(reply) for reply in replies]
+    machines = None if is_sum(replies) else [_machine_report(reply) for reply in replies]
     ids = None
     if server.config.robust == "central":
         ids = np.unique(np.concatenate([reply.arrays["error-ids"] for reply in replies]))
-    seconds = [machine["seconds"] for machine in machines]
+    seconds = seconds_of(replies)
     earlier = before or {"sum": 0.0, "slowest": 0.0}
     overall = _overall_report(replies)
     flagged = flag_large_sets(server, replies)
-    server.progress("identify", len(machines), len(machines), overall)
+    server.progress("identify", senders_of(replies), senders_of(replies), overall)
     return Identified(
-        examples=[machine["samples"] for machine in machines],
-        errors=[machine["error-set-size"] for machine in machines],
+        examples=[reply.integer("examples") for reply in replies],
+        errors=[reply.integer("errors") for reply in replies],
         ids=ids,
         report={**overall, **(about or {}), "machines": machines, "flagged": flagged},
         seconds={"sum": earlier["sum"] + sum(seconds), "slowest": earlier["slowest"] + max(seconds)},
@@ -211,7 +211,8 @@ def _machine_report(reply: Payload) -> dict[str, Any]:
 
 def _overall_report(replies: Sequence[Payload]) -> dict[str, Any]:
     errors = sum(reply.integer("errors") for reply in replies)
-    report: dict[str, Any] = {"error-set-size": errors, "precision": None, "recall": None}
+    examples = sum(reply.integer("examples") for reply in replies)
+    report: dict[str, Any] = {"samples": examples, "error-set-size": errors, "precision": None, "recall": None}
     if all("minority" in reply.numbers for reply in replies):
         true_positives = sum(reply.integer("true-positives") for reply in replies)
         minority = sum(reply.integer("minority") for reply in replies)

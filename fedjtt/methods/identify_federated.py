@@ -19,7 +19,7 @@ from fedjtt.inference.selection import estimated_f1
 from fedjtt.inference.stopping import Watch
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.averaging import shortened
-from fedjtt.methods.base import Array, Node, Payload, Scalar, Server
+from fedjtt.methods.base import Array, Node, Payload, Scalar, Server, seconds_of
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import Identified, added_up, join_reports, request_of
 from fedjtt.methods.identify_local import IDENTIFY_KEYS, Schedule, gentler, schedule_for, train_span
@@ -39,6 +39,8 @@ from fedjtt.training import Span
 
 def learn(node: Node, request: Payload) -> Payload:
     """Train the common identification model for one round on this machine's data."""
+    if not len(node.data.train):  # counts for nothing; where the server sees only sums, it does not know whom to ask
+        return Payload({"weights": request.arrays["weights"]}, {"size": 0.0, "seconds": 0.0})
     schedule = _schedule(node.config, request.integer("examples"), bool(request.integer("gentle")))
     span = Span(request.integer("first"), request.integer("last"), schedule.steps)
     model = node.load(request.arrays["weights"])
@@ -72,7 +74,7 @@ class _Model:
 
     def spend(self, replies: list[Payload]) -> None:
         """Add the machines' CPU seconds."""
-        seconds = [reply.real("seconds") for reply in replies]
+        seconds = seconds_of(replies)
         self.sum += sum(seconds)
         self.slowest += max(seconds)
 
@@ -102,7 +104,7 @@ def train_together(server: Server, population: Population) -> dict[str, Array]:
     return _packed(model)
 
 
-def seconds_of(packed: Mapping[str, Array]) -> dict[str, float]:
+def seconds_in(packed: Mapping[str, Array]) -> dict[str, float]:
     """Return the CPU seconds that went into a model that :func:`train_together` returned."""
     model = _unpacked(packed)
     return {"sum": model.sum, "slowest": model.slowest}
@@ -132,7 +134,8 @@ def _trained(server: Server, population: Population) -> tuple[_Model, list[Paylo
     if server.reference is not None:
         model = _unpacked(server.reference)
         return model, server.ask("machines", "judge", _judgement(population, model))
-    key = digest_of(["learn", server.config.subset(IDENTIFY_KEYS), population.total])
+    keys = (*IDENTIFY_KEYS, "secure-aggregation")  # sums of fixed-point numbers are other bits
+    key = digest_of(["learn", server.config.subset(keys), population.total])
     if server.cache is not None and (saved := server.cache.load(key)) is not None:
         about = unpack_json(saved["about"])
         server.book("identify", *about.pop("bytes"))

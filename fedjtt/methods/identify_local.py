@@ -14,7 +14,7 @@ from fedjtt.evaluation import outputs_of
 from fedjtt.inference.guard import flaw_of
 from fedjtt.inference.splits import SPLITS
 from fedjtt.inference.stopping import Watch
-from fedjtt.methods.base import Array, Node, Payload, Server
+from fedjtt.methods.base import Array, Node, Payload, Server, senders_of
 from fedjtt.methods.census import Population
 from fedjtt.methods.identification import (
     Found,
@@ -34,7 +34,7 @@ from fedjtt.training import Span, TrainSettings, train
 # Everything that identification depends on, beside a machine's number and the number of all examples.
 IDENTIFY_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-rounds",
+    "machines", "partition", "dirichlet-alpha", "train-on", "identify", "identify-epochs", "identify-rounds",
     "identify-min-steps", "identify-batch-size", "identify-learning-rate", "identify-warm-up",
     "identify-weight-decay", "identify-clip-norm", "identify-optimizer", "identify-averaging",
     "identify-label-correction", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
@@ -206,7 +206,8 @@ def identify_locally(server: Server, population: Population) -> Identified:
     replies = server.ask("machines", "identify", Payload(numbers=request_of(population)))
     if useless := sum(reply.integer("useless") for reply in replies):
         server.note(
-            f"{useless} of {len(replies)} machines' identification models were useless in two tries, and their error "
-            "sets are left out; raise identify-min-steps, lower identify-learning-rate, or set identify to federated"
+            f"{useless} of {senders_of(replies)} machines' identification models were useless in two tries, and their "
+            "error sets are left out; raise identify-min-steps, lower identify-learning-rate, or set identify to "
+            "federated"
         )
     return join_reports(server, replies)

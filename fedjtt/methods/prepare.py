@@ -17,7 +17,7 @@ from fedjtt.data.encoding import Encoding
 from fedjtt.data.host import Form, Host, NoRows, empty_splits
 from fedjtt.data.moments import Moments
 from fedjtt.errors import ConfigError, ForgottenError
-from fedjtt.methods.base import Action, Array, Node, NodeData, Payload, Scalar, Server, whole
+from fedjtt.methods.base import Action, Array, Node, NodeData, Payload, Scalar, Server, trained_on, whole
 
 MEAN, STD, HAS_MISSING, FORM, FINGERPRINT = (
     "encoding-mean", "encoding-std", "encoding-missing", "encoding-form", "encoding-schema",
@@ -74,11 +74,10 @@ def prepared(node: Node) -> NodeData:
 
 
 def on_prepared(action: Action) -> Action:
-    """Return an action that finds the machine's own rows encoded as its data."""
+    """Return an action that finds the machine's own rows encoded, and in train's place what is trained on."""
 
     def act(node: Node, request: Payload) -> Payload:
-        if node.host is not None:
-            node.data = prepared(node)
+        node.data = trained_on(node.data if node.host is None else prepared(node), node.config.train_on)
         return action(node, request)
 
     return act

@@ -13,7 +13,7 @@ from fedjtt.config import RunConfig
 from fedjtt.methods.assess import BIAS_UNSUPERVISED, place_of
 from fedjtt.methods.base import Array, Payload, Server, Trained
 from fedjtt.methods.census import count_population
-from fedjtt.methods.identify_federated import seconds_of, train_together
+from fedjtt.methods.identify_federated import seconds_in, train_together
 
 
 def find_reference(server: Server) -> Mapping[str, Array] | None:
@@ -47,7 +47,7 @@ def with_its_cost(trained: Trained, reference: Mapping[str, Array] | None, confi
     """Return what a method trained with the reference's seconds, unless the method identified with that model."""
     if reference is None or (trained.identification is not None and config.identify == "federated"):
         return trained
-    spent = seconds_of(reference)
+    spent = seconds_in(reference)
     own = trained.seconds.get("identify", {})
     return replace(
         trained,

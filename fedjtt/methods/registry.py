@@ -10,10 +10,12 @@ from fedjtt.methods.census import census
 from fedjtt.methods.count_noise import noised
 from fedjtt.methods.cut import tally
 from fedjtt.methods.cvar_dro import CvarDRO
+from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
 from fedjtt.methods.grouping import name_own
+from fedjtt.methods.head import draw, features, moments, score, slope
 from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
 from fedjtt.methods.identify_peers import lend
@@ -22,6 +24,8 @@ from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
 from fedjtt.methods.prepare import describe, on_prepared, prepare
+from fedjtt.methods.secure import keys, reveal, secured, shares
+from fedjtt.methods.summed import FORMS
 
 _ALL: tuple[Method, ...] = (
     ERM(),
@@ -32,6 +36,7 @@ _ALL: tuple[Method, ...] = (
     CvarDRO(),
     GroupDRO("agnostic", "machine"),
     LfF(),
+    DFR(),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
@@ -41,12 +46,20 @@ CATEGORIES = {
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train", "refer": "evaluate",
     "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
+    "keys": "query", "shares": "query", "reveal": "query",
+    "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
 }  # fmt: skip
 
 
 def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
-    before: dict[str, Action] = {"describe": noised("describe", describe), "prepare": prepare}
+    before: dict[str, Action] = {
+        "describe": noised("describe", describe),
+        "prepare": prepare,
+        "keys": keys,
+        "shares": shares,
+        "reveal": reveal,
+    }
     actions: dict[str, Action] = {
         "census": census,
         "initial": initial,
@@ -60,5 +73,13 @@ def action_for(name: str, config: RunConfig) -> Action:
         "tally": tally,
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
+        "features": features,
+        "moments": moments,
+        "draw": draw,
+        "slope": slope,
+        "score": score,
     }
-    return before[name] if name in before else on_prepared(noised(name, actions[name]))
+    if name in before:
+        return before[name]
+    action = on_prepared(noised(name, actions[name]))
+    return secured(name, action) if config.secure_aggregation and name in FORMS else action

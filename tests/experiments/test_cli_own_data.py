@@ -30,11 +30,25 @@ PLANTED: list[tuple[str, Damage, str]] = [
     ("empty file", lambda lines: [], "c.csv, row 1: the file is empty"),  # noqa: ARG005
     ("no rows", lambda lines: lines[:1], "c.csv, row 1: the file has a header and no rows"),
     ("ragged", edited(3, ",", ",,"), "c.csv, row 3, column 7: the header ends before it"),
+    ("short row", lambda lines: [*lines[:2], "no,f,train,5"], "c.csv, row 3, column 'weight': the row ends before it"),
+    ("header twice", edited(1, "weight", "age"), "c.csv, row 1: column 'age' stands there 2 times"),
+    ("infinite", lambda lines: [*lines, "no,f,train,inf,6,none"], "c.csv, row 32, column 'age': 'inf' is infinite"),
+    ("unknown sex", lambda lines: [*lines, "no,x,train,5,6,none"], "c.csv, row 32, column 'sex': unknown value 'x'"),
+    ("unknown pain", lambda lines: [*lines, "no,f,train,5,6,so"], "c.csv, row 32, column 'pain': unknown value 'so'"),
+    ("no label", lambda lines: [*lines, ",f,train,5,6,none"], "c.csv, row 32, column 'ill': the label is missing"),
+    (
+        "other delimiter",
+        lambda lines: [line.replace(",", ";") for line in lines],
+        "c.csv, row 1: column 'ill' is missing",
+    ),
     ("duplicate ids", lambda lines: [*lines, lines[1]], "c.csv, row 32, column 'number': id '0' stands in row 2"),
 ]
+HEADER = b"ill,sex,part,age,weight,pain\n"
 BYTES: list[tuple[str, bytes, str]] = [
-    ("latin-1", "ill,sex,part,age,weight,pain\nno,f,train,5,6,n\xf6\n".encode("latin-1"), "is not UTF-8 text"),
-    ("utf-16", "ill,sex\n".encode("utf-16"), "c.csv, row 1, column"),
+    ("latin-1", HEADER + b"no,f,train,5,6,n\xf6\n", "c.csv, row 2, column 'pain': byte 0xf6 is not UTF-8 text"),
+    ("utf-16", HEADER.decode().encode("utf-16"), "c.csv, row 1, column 1: byte 0xff is not UTF-8 text"),
+    ("binary", HEADER + b"no,f,train,5\0,6,none\n", "c.csv, row 2, column 'age': byte 0x00 is not UTF-8 text"),
+    ("open quote", HEADER + b'no,f,train,5,6,"none\n', "c.csv, row 2: unexpected end of data; check the quotes"),
 ]
 
 

@@ -178,3 +178,14 @@ def test_without_attributes_it_speaks_of_classes() -> None:
     text = shown(identification=identified(machine(100, 12, None), machine(60, 8, None)), **known_not)
     assert text.startswith("Test worst-class accuracy 80.0 % (label 1: 8 of 10), average 90.0 %")
     assert ["1", "unknown", "10", "80.0", "49.0 to 94.3", "80.0", "worst"] in cells(text, "1")
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": 0.1}, {"error-set-size": 0, "precision": None, "recall": 0.0}])
+def test_where_only_sums_are_known_no_machine_is_shown(changes: dict[str, Any]) -> None:
+    """A result under secure-aggregation: 20 of 160 examples, 12.5 %, or none."""
+    found = {**usual(), "samples": 160, "machines": None, "unevenness": None, **changes}
+    text = shown(identification=found)
+    assert f"Error set: {found['error-set-size']} of 160 train examples" in text
+    assert "Nothing is known of single machines: under secure-aggregation the server sees sums." in text
+    assert "useless" not in text
+    assert ("The error set is empty" in text) == (found["error-set-size"] == 0)

@@ -69,3 +69,7 @@ def test_the_study_writes_a_row_for_each_run(tmp_path: Path, monkeypatch: pytest
         (attack, defence) for attack in ("none", "noise") for defence in ("mean", "median")
     ]
     assert len({row["digest"] for row in rows}) == 4
+    before = (tmp_path / "rows.csv").read_text()
+    monkeypatch.setattr(poisoned, "run", lambda *_: pytest.fail("a run that is known was made again"))
+    poisoned.main([*settings, "--seeds", "0", "--to", str(tmp_path / "rows.csv")])
+    assert (tmp_path / "rows.csv").read_text() == before

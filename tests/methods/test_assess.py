@@ -43,6 +43,19 @@ def test_machines_add_up_to_what_the_server_sees(machines: int) -> None:
     assert sum(group["count"] for group in answers[0]["groups"]) == 24
 
 
+def test_machines_own_counts_are_listed_where_they_are_evaluated() -> None:
+    splits = tiny_splits()
+    for place in ("server", "machines"):
+        strategy, grid = parts_of_a_run(tiny_config(evaluation_at=place, machines=3), splits)
+        strategy.talk.machines_grid = grid
+        figures = assess_weights(strategy, weights(), "test", None, by_machine=True)
+        assert ("machines" in figures) == (place == "machines")
+    assert [each["machine"] for each in figures["machines"]] == [0, 1, 2]
+    for name in ("count", "correct"):
+        columns = zip(*(each[name] for each in figures["machines"]), strict=True)
+        assert [sum(column) for column in columns] == [group[name] for group in figures["groups"]]
+
+
 @pytest.mark.parametrize(
     ("correct", "count", "score"),
     [

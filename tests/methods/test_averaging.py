@@ -1,9 +1,11 @@
 """Means of weights over machines and rounds, and FedNova's normalised updates: by hand and by simulating the steps."""
 
+import math
+
 import numpy as np
 import pytest
 
-from fedjtt.methods.averaging import by_size, normalised, running_mean, shortened, weighted_mean
+from fedjtt.methods.averaging import by_size, normalised, ordered_sum, running_mean, shortened, weighted_mean
 from fedjtt.training import Span
 
 
@@ -125,3 +127,14 @@ def test_an_update_is_shortened_to_the_bound_along_its_own_direction() -> None:
     assert shortened(sent, trained, 5.0) is trained
     assert shortened(sent, trained, 0.0) is trained
     assert shortened(sent, trained, 2.5).dtype == np.float32
+
+
+def test_an_ordered_sum_has_the_same_bits_in_any_order() -> None:
+    """Plain sums of these have not; math.fsum gives the exact one, 1e-12 of the largest term away at most."""
+    chance = np.random.default_rng(0)
+    arrays = list(chance.normal(size=(7, 50)) * 10.0 ** chance.integers(-6, 6, size=(7, 50)))
+    found = [ordered_sum([arrays[place] for place in chance.permutation(7)]) for _ in range(10)]
+    assert len({array.tobytes() for array in found}) == 1
+    assert len({sum(arrays[place] for place in chance.permutation(7)).tobytes() for _ in range(10)}) > 1
+    exact = np.array([math.fsum(column) for column in zip(*arrays, strict=True)])
+    assert (np.abs(found[0] - exact) <= 1e-12 * np.abs(arrays).max(axis=0)).all()

@@ -33,7 +33,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cvar-dro": {"method": "cvar-dro", "cvar_alpha": 0.3},
     "agnostic": {"method": "agnostic", "dro_step": 0.5},
     "lff": {"method": "lff"},
+    "dfr": {"method": "dfr", "dfr_fits": 3},
+    "dfr-class": {"method": "dfr", "dfr_fits": 3, "groups": "class", "dfr_penalty": 0.3},
 }
+# Stage 1's weights differ by rounding, and a coefficient is large where a feature hardly varies: 1e-4 of it.
+RELATIVE = {"dfr": 1e-4, "dfr-class": 1e-4}
 # The threshold of a batch is another one on every machine: that is said of it, and why it is not the default.
 NOT_EXACT = {"cvar-dro-batch": {"method": "cvar-dro", "cvar_threshold": "batch", "cvar_alpha": 0.3}}
 # One identification for all: it is not what is compared here.
@@ -73,7 +77,7 @@ def test_machines_with_whole_batches_are_central_to_rounding(name: str, partitio
     )
     start = weights_of(tiny_splits(), tiny_config(**{**variant, "robust": "federated", "learning_rate": 1e-9}))
     assert np.abs(central - start).max() > 0.005  # something was learned
-    np.testing.assert_allclose(federated, central, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(federated, central, rtol=RELATIVE.get(name, 0), atol=1e-5)
 
 
 def test_the_tail_of_a_batch_is_another_objective_over_machines() -> None:
@@ -93,7 +97,7 @@ def test_the_order_of_machines_does_not_matter(name: str) -> None:
     config = tiny_config(**{**STEPWISE, **VARIANTS[name], "robust": "federated", "machines": 3, "identify": "federated",
                             "identify_batch_size": 64, "identify_stop": "last"})  # fmt: skip
     one, other = (weights_of(splits, config, given) for given in (parts, parts[::-1]))
-    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(one, other, rtol=RELATIVE.get(name, 0), atol=1e-5)
 
 
 def renamed(dataset: GroupedDataset) -> GroupedDataset:

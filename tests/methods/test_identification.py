@@ -101,7 +101,8 @@ def test_reports_are_joined_by_hand() -> None:
     assert found.label_errors == [5, 0]
     machines = found.report.pop("machines")
     assert found.report == {
-        "error-set-size": 5, "precision": 3 / 5, "recall": 3 / 6, "minority": 6, "rounds": 5, "flagged": [],
+        "samples": 60, "error-set-size": 5, "precision": 3 / 5, "recall": 3 / 6, "minority": 6, "rounds": 5,
+        "flagged": [],
     }  # fmt: skip
     assert [(each["precision"], each["recall"]) for each in machines] == [(1 / 2, 1 / 4), (None, None), (2 / 3, 1.0)]
     assert [(each["tries"], each["useless"]) for each in machines] == [(1, False), (2, True), (1, False)]

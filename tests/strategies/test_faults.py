@@ -35,10 +35,19 @@ class Fault:
     machine: int = LIAR
 
 
+# What Flower 1.41 replies in a machine's place: code and reason.
+ERRORS = {
+    "raise": (2, "Traceback\n  ...\nValueError: boom"),
+    "exit": (8, "Error: the app's process stopped"),
+    "lost": (5, "Error: Node Unavailable"),
+}
+
+
 class FaultyGrid(InProcessGrid):
     """Machines in this process of which some fail as they are told to.
 
-    raise: the app raises; silent: it works and its reply is lost, or comes too late; leave: it is gone for good;
+    raise: the app raises; exit: its process ends; lost: Flower has not heard of its node for long; silent: it works and
+    its reply is lost, or comes too late; leave: it is gone for good;
     restart: it is killed before it answers and comes back without its memory; return: so, as another node.
     """
 
@@ -81,8 +90,9 @@ class FaultyGrid(InProcessGrid):
                 self._contexts[node if what == "restart" else node + 100] = context
             return []
         (reply,) = super().send_and_receive([message])
-        if what == "raise":
-            return [Message(Error(code=2, reason="Traceback\n  ...\nValueError: boom"), reply_to=message)]
+        if what in ERRORS:
+            code, reason = ERRORS[what]
+            return [Message(Error(code=code, reason=reason), reply_to=message)]
         if what == "silent":
             return []
         if callable(what):
@@ -249,6 +259,8 @@ def test_who_lied_once_is_asked_again_as_if_nothing_had_happened(name: str) -> N
 # what becomes of the machine: what is said of it
 FATES = {
     "raise": "raised an exception: ValueError: boom",
+    "exit": "had its process stopped: Error: the app's process stopped",
+    "lost": "is not connected any more: Error: Node Unavailable",
     "silent": "machine 2 did not answer in time",
     "restart": "machine 2 did not answer in time",
     "return": "machine 2 did not answer in time",
@@ -401,6 +413,7 @@ def test_nobody_takes_a_machines_place_while_it_answers() -> None:
 
 ONE_CLASS = [torch.arange(0, 30, 2), torch.arange(1, 30, 2), torch.arange(30, 45), torch.arange(45, 60)]
 HARDLY_ANY = [torch.arange(0, 1), torch.arange(1, 3), torch.arange(3, 30), torch.arange(30, 60)]
+NONE = [torch.arange(0, 20), torch.arange(0), torch.arange(20, 40), torch.arange(40, 60)]
 HONEST: dict[str, dict[str, Any]] = {
     "erm": {"method": "erm"},
     "erm, averages and a bound": {"method": "erm", "max_update_norm": 1e3},
@@ -422,14 +435,19 @@ HONEST: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", HONEST)
-@pytest.mark.parametrize("spread_as", ["iid", "label-dirichlet", "one class", "hardly any"])
+@pytest.mark.parametrize("spread_as", ["iid", "label-dirichlet", "one class", "hardly any", "none"])
 def test_nothing_is_objected_to_in_an_honest_run(name: str, spread_as: str) -> None:
-    rows = {"one class": ONE_CLASS, "hardly any": HARDLY_ANY}.get(spread_as)
+    rows = {"one class": ONE_CLASS, "hardly any": HARDLY_ANY, "none": NONE}.get(spread_as)
     partition = {} if rows is not None else {"partition": spread_as}
     outcome = run(config_of(**HONEST[name], **partition), rows=rows)
     assert outcome.result["missing"] == []
     assert np.isfinite(outcome.weights).all()
     assert_ledger_adds_up(outcome)
+
+
+def test_a_machine_without_train_rows_is_not_taken_for_the_one_that_is_missing() -> None:
+    outcome = run(config_of(min_machines=2, robust_rounds=3), Fault("fit", "leave", (2,)), rows=NONE)
+    assert [(row["round"], row["machine"]) for row in outcome.result["missing"]] == [(2, LIAR), (3, LIAR)]
 
 
 def assert_ledger_adds_up(outcome: Outcome) -> None:

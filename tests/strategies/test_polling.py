@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedjtt.client_app import app
@@ -28,7 +29,7 @@ class Slow:
 
 
 def _reply(message_id: str) -> Any:
-    return SimpleNamespace(metadata=SimpleNamespace(reply_to_message_id=message_id))
+    return SimpleNamespace(metadata=SimpleNamespace(reply_to_message_id=message_id), has_error=lambda: False)
 
 
 @pytest.fixture
@@ -52,6 +53,22 @@ def test_the_time_is_kept_and_late_replies_are_left_out(slept: list[float]) -> N
     replies = PollingGrid(cast(Grid, Slow())).send_and_receive(cast(Any, [1, 2, 99]), timeout=1.0)
     assert len(replies) == 2
     assert sum(slept) == pytest.approx(1.0)
+
+
+def test_a_lost_node_is_told_of_under_its_own_name() -> None:
+    """The SuperLink, node 1 here, answers for node 3."""
+    inner = InProcessGrid(app, RunConfig.parse({"machines": 3}), 3)
+    message = Message(RecordDict(), 3, "query.census")
+    message.metadata.__dict__["_message_id"] = "asked"
+    link = Message(RecordDict(), 1, "query.census")
+    link.metadata.__dict__["_message_id"] = "asked"
+    lost = Message(Error(code=5, reason="Node Unavailable"), reply_to=link)
+    assert lost.metadata.src_node_id == 1
+    inner.push_messages = lambda _: ["asked"]  # type: ignore[method-assign]
+    inner.pull_messages = lambda _: [lost]  # type: ignore[method-assign]
+    (reply,) = PollingGrid(inner).send_and_receive([message])
+    assert reply.metadata.src_node_id == 3
+    assert (reply.error.code, reply.error.reason) == (5, "Node Unavailable")
 
 
 def test_nothing_to_send_is_nothing_to_wait_for(slept: list[float]) -> None:

@@ -14,6 +14,7 @@ from experiments.deploy.layout import init
 from experiments.flower_process import free_port
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError
+from tests.own_hosts import write_hosts
 from tests.tiny import TINY
 
 
@@ -108,6 +109,18 @@ def test_data_that_is_not_here(made: Path, monkeypatch: pytest.MonkeyPatch, tiny
     (made / "north" / "node.toml").write_text("partition-id = 0\n")
     assert "node.toml or the data cannot be read" in found(made / "north")["data"].text
     assert "but the federation has 3 nodes" in found(made / "east", machines=2)["data"].text
+
+
+def test_a_hosts_own_file_is_the_one_that_its_node_config_names(made: Path, tmp_path: Path) -> None:
+    rows = write_hosts(tmp_path / "rows")
+    own = {"dataset": "csv", "robust": "federated", "data-dir": str(rows), "schema-file": "schema.toml"}
+    assert "host-files is empty" in found(made / "south", **own)["data"].text
+    config = made / "south" / "node.toml"
+    config.write_text(config.read_text() + 'data-file = "hosts/a.csv"\n')
+    # 60 rows, of which (place // 2) % 5 < 3 are train: 36
+    assert found(made / "south", **own)["data"].text == "csv, 36 train examples"
+    config.write_text(config.read_text().replace("a.csv", "z.csv"))
+    assert "z.csv is missing" in found(made / "south", **own)["data"].text
 
 
 def test_another_python_than_the_start_commands(made: Path) -> None:

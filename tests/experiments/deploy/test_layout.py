@@ -66,7 +66,10 @@ def test_partitions_are_numbered_in_the_hosts_order(made: Path) -> None:
 
 def test_the_app_takes_as_many_machines_as_there_are_hosts(made: Path) -> None:
     config = tomllib.loads((made / "server/app/pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
-    assert config == RunConfig.parse({"machines": 3, "engine": "flower"}).flat()
+    assert RunConfig.parse(config) == RunConfig.parse({"machines": 3, "engine": "flower"})
+    assert set(config) == set(RunConfig.keys())
+    # a run may name a dataset for which other defaults hold
+    assert RunConfig.parse({**config, "dataset": "heart4", "machines": 4, "robust": "federated"}).model == "mlp"
 
 
 def test_the_manifests_differ_in_the_name_only(made: Path) -> None:

@@ -1,0 +1,1 @@
+"""Secure aggregation (SecAgg+): primitives, neighbours and fixed point, apart from any message."""

@@ -37,6 +37,8 @@ _PREDICTIONS = {"precision": ("o", (BLACK, PURPLE, BLUE)), "recall": ("s", (ORAN
 _TOGETHER = 3
 """Variants whose precision and recall one panel shows; more get a panel each."""
 _COLUMNS = 2
+_BANDS = 6
+"""Curves whose intervals are told apart as bands; more are drawn without."""
 
 
 def _dodged(count: int, index: int, of: int) -> float:
@@ -148,6 +150,7 @@ def wga_by_round(groups: Groups, histories: Mapping[str, Sequence[Mapping[str, A
     if not any(len(curve) > 1 for curve in curves.values()):
         return None
     note = provenance([row for setting in curves for row in groups[setting]], "validation")
+    note += " So many curves have no bands for their intervals." if len(curves) > _BANDS else ""
     figure, (axes,) = new_figure(3.9, note)
     styles = line_styles(setting for setting in curves if setting.get("method") not in _BOUNDS)
     for setting, curve in curves.items():
@@ -155,6 +158,8 @@ def wga_by_round(groups: Groups, histories: Mapping[str, Sequence[Mapping[str, A
         style = styles.get(setting) or {"color": _BOUNDS[setting.get("method")], "linestyle": "-."}
         axes.plot(sorted(curve), [v.mean for v in values], label=setting.label, linewidth=1.5, markersize=4,
                   markevery=max(1, len(curve) // 8), **style)  # fmt: skip
+        if len(curves) > _BANDS:
+            continue
         low, high = np.clip([v.low for v in values], 0, 1), np.clip([v.high for v in values], 0, 1)
         axes.fill_between(sorted(curve), low, high, color=style["color"], alpha=0.12, linewidth=0)
     axes.set_xlabel("round of the robust stage", fontsize=9)

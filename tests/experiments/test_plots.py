@@ -254,3 +254,18 @@ def test_the_same_figure_gives_the_same_file(groups: Groups, tmp_path: Path) -> 
         files.append(save(figure, tmp_path / name).read_bytes())
     assert files[0] == files[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_many_curves_by_round_have_no_bands() -> None:
+    methods = ("erm", "jtt", "balance", "group-dro", "cvar-dro", "agnostic", "lff")
+    for count, bands in ((6, 6), (7, 0)):
+        rows = [
+            flatten(synthetic_result({"method": name, "seed": seed})) for name in methods[:count] for seed in (0, 1)
+        ]
+        lines = [
+            {"stage": "robust", "round": number, "validation.worst-group-accuracy": 0.1 * number} for number in (1, 2)
+        ]
+        figure = wga_by_round(by_setting(rows), {row["run-id"]: lines for row in rows})
+        assert figure is not None
+        assert len(figure.axes[0].lines) == count
+        assert len(figure.axes[0].collections) == bands

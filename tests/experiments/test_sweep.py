@@ -46,10 +46,10 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch()
 
     def counted(name: str, function: Any) -> Any:
-        def counting(*arguments: Any) -> Any:
+        def counting(*arguments: Any, **named: Any) -> Any:
             with path.open("a") as file:
                 file.write(f"{name}\n")
-            return function(*arguments)
+            return function(*arguments, **named)
 
         return counting
 

@@ -18,7 +18,7 @@ from tests.tiny import grouped, tiny_config, tiny_splits
 
 BOTH = pytest.mark.parametrize("robust", ["central", "federated"])
 KINDS: list[dict[str, Any]] = [
-    *({"method": name} for name in METHODS if name != "balance"),
+    *({"method": name} for name in METHODS if name not in ("balance", "dfr")),
     *({"method": "balance", "balance": kind} for kind in ("subset", "upsample", "upweight", "mixture")),
     {"method": "balance", "balance": "mixture", "mixture_cut": False},
     {"method": "balance", "balance": "subset", "groups": "inferred"},
@@ -74,6 +74,15 @@ def test_an_empty_validation_set_cannot_select_but_last_can(kind: dict[str, Any]
         fedjtt.simulate(tiny_config(robust=robust, **kind), splits)
     result = finite(tiny_config(robust=robust, selection="last", **kind), splits)
     assert result["validation"]["average-accuracy"] is None
+
+
+@BOTH
+def test_dfr_fits_on_validation_and_needs_all_labels_there(robust: str) -> None:
+    config = tiny_config(method="dfr", robust=robust, selection="last")
+    with pytest.raises(ConfigError, match=r"^method dfr fits the last layer on validation, which has no example; use"):
+        fedjtt.simulate(config, splits_of(2, validation=0))
+    with pytest.raises(ConfigError, match=r"^method dfr fits .* no example of label 1; use another method$"):
+        fedjtt.simulate(config, splits_of(2, validation=1))
 
 
 @pytest.mark.parametrize("selection", ["val-worst-class", "val-average", "val-bias-unsupervised"])

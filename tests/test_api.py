@@ -100,7 +100,7 @@ def test_without_attributes_the_worst_class_selects() -> None:
 
 
 def test_without_attributes_the_worst_group_cannot_select() -> None:
-    with pytest.raises(ConfigError, match="use val-worst-class, val-average or last"):
+    with pytest.raises(ConfigError, match="use val-worst-class, val-average, val-bias-unsupervised or last"):
         fedjtt.train(arrays("train", False), arrays("test", False), selection="val-worst-group", **SETTINGS)
 
 

@@ -48,3 +48,10 @@ class MethodKeys(Keys):
     dfr_fits: int = Field(
         20, ge=1, description="fits on balanced subsets of validation that dfr's last layer is the mean of"
     )
+    dfr_tolerance: float = Field(
+        1e-6,
+        gt=0,
+        le=0.1,
+        description="entry by which a fit of dfr may miss the conditions of its optimum; 1e-4 takes a tenth of the "
+        "exchanges, which counts in a deployment",
+    )

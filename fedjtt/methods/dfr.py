@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedjtt.cache import pack_json, unpack_json
 from fedjtt.errors import ConfigError
-from fedjtt.l1_logistic import LIMIT, TOLERANCE, Fitted, minimise
+from fedjtt.l1_logistic import LIMIT, Fitted, minimise
 from fedjtt.methods.averaging import ordered_sum
 from fedjtt.methods.base import Array, Payload, Place, Server, Trained
 from fedjtt.methods.erm import ERM
@@ -152,6 +152,7 @@ class _Validation:
 
     def fit(self, draws: Sequence[int], limits: Tensor, strength: Tensor) -> Fitted:
         """Solve the fits on their subsets."""
+        tolerance = self.server.config.dfr_tolerance
 
         def slopes(heads: Tensor, which: Tensor) -> Tensor:
             request = Payload(
@@ -169,10 +170,10 @@ class _Validation:
             self.server.progress("head", len(strength) - len(which), len(strength), {})
             return (gradient @ self.standard) / rows.view(-1, 1, 1)
 
-        fitted = minimise(slopes, self.gram, strength, self.shape[0])
+        fitted = minimise(slopes, self.gram, strength, self.shape[0], tolerance)
         if fitted.exchanges >= LIMIT:
             self.server.note(
-                f"head stage: {int((fitted.residual > TOLERANCE).sum())} of {len(strength)} fits were not done after "
+                f"head stage: {int((fitted.residual > tolerance).sum())} of {len(strength)} fits were not done after "
                 f"{LIMIT} exchanges; they miss their optimum by {float(fitted.residual.max()):.1e}"
             )
         return fitted

@@ -88,14 +88,14 @@ def test_the_last_layer_is_the_mean_of_scikit_learns_fits_on_the_same_subsets() 
 def test_several_labels_have_scikit_learns_probabilities() -> None:
     """One fit of three labels: its coefficients are not unique, its probabilities are."""
     splits = uneven(3, rows=180)
-    outcome = run(splits, dfr_penalty=0.1, dfr_fits=1)
+    outcome = run(splits, dfr_penalty=0.1, dfr_fits=1, dfr_tolerance=1e-9)
     found = features_at(splits, outcome)
     scaler = StandardScaler().fit(found)
     rows = balanced(splits, 1, int(splits.validation.group_counts().min()))
     fit = oracle(scaler.transform(found)[rows], splits.validation.label.numpy()[rows], 0.1)
     weight, bias = refitted(outcome, 3)
     ours = (torch.from_numpy(found) @ weight.T + bias).softmax(dim=1)
-    np.testing.assert_allclose(ours, fit.predict_proba(scaler.transform(found)), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(ours, fit.predict_proba(scaler.transform(found)), rtol=0, atol=1e-6)
 
 
 def test_the_penalty_is_the_one_that_scikit_learn_finds_best() -> None:
@@ -228,6 +228,13 @@ def test_a_number_for_the_penalty_needs_no_half_and_no_tuning() -> None:
     head = outcome.result["head"]
     assert "tuning" not in head
     assert (head["penalty"], head["rows"]) == (2.0, 4)
+
+
+def test_a_larger_tolerance_costs_fewer_exchanges() -> None:
+    heads = [run(uneven(2), dfr_penalty=1.0, dfr_tolerance=each).result["head"] for each in (1e-3, 1e-8)]
+    assert heads[0]["fits-exchanges"] < heads[1]["fits-exchanges"] / 2
+    assert 1e-8 < heads[0]["residual"] <= 1e-3
+    assert heads[1]["residual"] <= 1e-8
 
 
 def test_one_attribute_is_balancing_by_label_and_one_label_leaves_nothing_to_learn() -> None:

@@ -19,7 +19,6 @@ from experiments.execute import execute
 from experiments.grid import Grid
 from experiments.results import NAMES_FILE
 from fedjtt.cache import CACHE_VARIABLE
-from fedjtt.choices import WITH_GROUPS
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, FedJTTError
 from fedjtt.methods.fit import CENTRAL_KEYS
@@ -60,8 +59,7 @@ def claim_folder(out: Path, grid: Grid) -> None:
 def shared_stages(config: RunConfig) -> frozenset[str]:
     """Name the stages that other runs of a sweep may need too: two runs that share one do not run side by side."""
     stages = set()
-    infers = config.method in WITH_GROUPS and config.groups == "inferred"
-    if config.method == "jtt" or infers or config.selection == "val-bias-unsupervised":
+    if config.identifies or config.selection == "val-bias-unsupervised":
         stages.add(digest_of(["identify", config.subset(IDENTIFY_KEYS)]))
     elif config.robust == "central":
         stages.add(digest_of(["fit", config.subset(CENTRAL_KEYS)]))

@@ -13,6 +13,9 @@ METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "
 WITH_GROUPS = ("balance", "group-dro")
 """Methods that work with the groups that the key ``groups`` names."""
 
+FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
+"""Methods that work with groups of their own, whatever ``groups`` says."""
+
 GROUPS = ("true", "inferred", "class")
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from fedjtt.automatic import automatic
-from fedjtt.choices import OWN_DATA
+from fedjtt.choices import FIXED_GROUPS, OWN_DATA, WITH_GROUPS
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.keys.data import DataKeys
 from fedjtt.keys.field import kebab
@@ -84,6 +84,16 @@ class RunConfig(RunKeys, PrivacyKeys, MethodKeys, RobustKeys, IdentifyKeys, Mach
     def own_data(self) -> bool:
         """Whether every machine has rows of its own, and the server none."""
         return self.dataset in OWN_DATA
+
+    @property
+    def groups_kind(self) -> str:
+        """Which groups the method works with: ``true``, ``inferred``, ``class`` or ``machine``."""
+        return FIXED_GROUPS.get(self.method, self.groups)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether the method works with an error set, and so the run looks for one."""
+        return self.method == "jtt" or (self.method in WITH_GROUPS and self.groups == "inferred")
 
     @property
     def run_id(self) -> str:

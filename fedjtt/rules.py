@@ -97,7 +97,7 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
     said = f"{given[-1]} is {values[given[-1]]}, but"
     if config.robust == "central":
         return f"{said} robust is central, where machines name ids; set robust to federated"
-    if config.identify == "peers" and config.method == "jtt":
+    if config.identify == "peers" and config.identifies:
         return f"{said} identify is peers, where machines hand out models; set identify to federated or local"
     if config.averaging == "ema" and config.clip_update_norm:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
@@ -138,11 +138,10 @@ def secure_contradiction(config: "RunConfig") -> str | None:
         return f"{on} robust is central: every machine names the ids of its errors; {off} set robust to federated"
     if config.method in ("agnostic", "lff", "dfr"):
         return f"{on} method is {config.method}, which looks at single machines; {off} use another method"
-    jtt = config.method == "jtt" or (config.method in ("balance", "group-dro") and config.groups == "inferred")
-    if jtt and config.identify == "peers":
+    if config.identifies and config.identify == "peers":
         return f"{on} identify is peers: single machines' models travel; {off} set identify to federated or local"
     rules = {"aggregator": config.aggregator}
-    if jtt and config.identify == "federated":
+    if (config.identifies and config.identify == "federated") or config.selection == "val-bias-unsupervised":
         rules["identify-aggregator"] = config.identify_aggregator
     for key, rule in rules.items():
         if rule not in OF_THE_MEAN:

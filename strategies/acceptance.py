@@ -12,7 +12,6 @@ import numpy as np
 
 from fedjtt.config import RunConfig
 from fedjtt.methods.base import Payload
-from fedjtt.methods.grouping import kind_of
 from strategies.known import Known, Owner
 from strategies.reply_rules import RULES
 
@@ -51,7 +50,7 @@ class Acceptance(Known):
             owner,
             config.max_update_norm,
             biased=config.method == "lff",
-            kind="machine" if config.method == "agnostic" else kind_of(config),
+            kind=config.groups_kind,
             alike=bool(config.noise_multiplier),
             noisy=bool(config.count_noise),
             ids=config.robust == "central",

@@ -342,6 +342,11 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         {"identify": "local"},
     ),
     (
+        {**PRIVATE, "noise-multiplier": 0, "identify": "peers", "method": "group-dro", "groups": "inferred"},
+        "count-noise is 1.0, but identify is peers, where machines hand out models; set identify to federated or local",
+        {"groups": "true"},
+    ),
+    (
         {**PRIVATE, "count-noise": 0, "averaging": "ema"},
         "noise-multiplier is 1.0, but averaging is ema, and averages of weights are not shortened; set averaging to "
         "none",
@@ -396,6 +401,12 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
 OF_THE_MEAN = "fedavg, fedprox, fedavgm, fedadagrad, fedadam, fedyogi"
 SECURE: dict[str, Any] = {"secure-aggregation": True, "robust": "federated"}
 NOT_SECURE: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    (  # its reference is a model that the machines train together, whatever the method
+        {"method": "erm", "selection": "val-bias-unsupervised", "identify-aggregator": "krum"},
+        "identify-aggregator is krum, which looks at single updates; set secure-aggregation to false, or choose from "
+        "fedavg, fedprox, fedavgm, fedadagrad, fedadam, fedyogi",
+        {"selection": "val-average"},
+    ),
     *(
         (
             {"method": method},

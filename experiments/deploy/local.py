@@ -37,25 +37,9 @@ def execute_local(
     seconds: float = DEFAULT_SECONDS,
     warm_apps: bool = True,
 ) -> dict[str, Any]:
-    """Run a config into a folder and return its result; a folder that is done is only read.
+    """Run a config over a deployment on this machine, into a folder, and return its result.
 
-    Whatever the user can correct is found before anything is started; the rest is :func:`run_local`'s.
-    """
-    if folder.done:
-        return folder.result()
-    check_device(config.device)
-    check_data(config)
-    return run_local(config, folder, observer, seconds, warm_apps)
-
-
-def run_local(
-    config: RunConfig,
-    folder: RunFolder,
-    observer: Observer | None = None,
-    seconds: float = DEFAULT_SECONDS,
-    warm_apps: bool = True,
-) -> dict[str, Any]:
-    """Run a config over a deployment on this machine, write its folder and return its result.
+    A folder that is done is only read. Whatever the user can correct is found before anything is started.
 
     Parameters
     ----------
@@ -70,6 +54,10 @@ def run_local(
         What the ServerApp raised, a machine's own error included; EngineError where Flower itself failed or the time
         was over, with the logs of all hosts in ``logs`` of the run's folder.
     """
+    if folder.done:
+        return folder.result()
+    check_device(config.device)
+    check_data(config)
     deadline = time.monotonic() + seconds
     with folder.begun():
         shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)

@@ -112,23 +112,21 @@ class GroupDRO:
     ----------
     name : str
         Of the method.
-    kind : str or None
-        Of the groups; None: as the key ``groups`` says.
     """
 
-    def __init__(self, name: str = "group-dro", kind: str | None = None) -> None:
-        self.name, self._kind = name, kind
+    def __init__(self, name: str = "group-dro") -> None:
+        self.name = name
 
     def lesson(self, node: Node, request: Payload) -> DroLesson:
         """Draw the groups equally often and weigh their losses by q."""
         sizes = torch.tensor(request.integers("group-sizes"), dtype=torch.float64)
         log_q = torch.tensor(request.reals(LOG_Q), dtype=torch.float64)
-        group = groups_of(node, request, self._kind)
+        group = groups_of(node, request)
         weights = torch.tensor(request.reals(WEIGHTS), dtype=torch.float64)
         return DroLesson(group, sizes, weights, log_q, node.config)
 
     def coordinate(self, server: Server) -> Trained:
         """Count the groups, then train."""
-        groups = agree_on_groups(server, self._kind)
+        groups = agree_on_groups(server)
         plan = FitPlan(groups.population.total, groups.request, groups.population.group_counts, DroCourse(groups.sizes))
         return identified(fit_rounds(server, plan), groups)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.base import Array, Node, Payload, Place, Server, Trained
 from fedjtt.methods.census import Population, count_population
@@ -20,9 +19,9 @@ from fedjtt.methods.minority import errors_of, errors_request, find_minority
 SIZES = "group-sizes"
 
 
-def groups_of(node: Node, request: Payload, kind: str | None = None) -> Tensor:
-    """Return the group of every train example of a node, int64 ``[n]``; `kind` None: as ``groups`` says."""
-    part, kind = node.data.train, kind or kind_of(node.config)
+def groups_of(node: Node, request: Payload) -> Tensor:
+    """Return the group of every train example of a node, int64 ``[n]``."""
+    part, kind = node.data.train, node.config.groups_kind
     label = part.dataset.label[part.rows]
     if kind == "machine":
         return _machines_of(node, request)
@@ -58,12 +57,7 @@ class Groups:
     found: Identified | None = None
 
 
-def kind_of(config: RunConfig) -> str:
-    """Return which groups a run works with; the oracle has the true ones whatever ``groups`` says."""
-    return "true" if config.method == "group-balanced" else config.groups
-
-
-def agree_on_groups(server: Server, kind: str | None = None) -> Groups:
+def agree_on_groups(server: Server) -> Groups:
     """Count every group over all machines; for inferred ones after the minority has been found.
 
     Raises
@@ -71,7 +65,7 @@ def agree_on_groups(server: Server, kind: str | None = None) -> Groups:
     ConfigError
         Where groups are the true ones and a train example's attribute is not known.
     """
-    kind = kind or kind_of(server.config)
+    kind = server.config.groups_kind
     place: Place = "server" if server.config.robust == "central" else "machines"
     population = count_population(server, place if kind in ("class", "true") else "machines")
     if kind == "machine":

@@ -34,7 +34,7 @@ _ALL: tuple[Method, ...] = (
     Balance(),
     GroupDRO(),
     CvarDRO(),
-    GroupDRO("agnostic", "machine"),
+    GroupDRO("agnostic"),
     LfF(),
     DFR(),
 )

@@ -7,7 +7,7 @@ import torch
 
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.base import Payload
-from fedjtt.methods.grouping import agree_on_groups, groups_of, kind_of, name_own
+from fedjtt.methods.grouping import agree_on_groups, groups_of, name_own
 from tests.tiny import grouped, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 DATA = grouped([0, 0, 1, 1], [0, 1, 1, 0])
@@ -27,18 +27,18 @@ def test_inferred_groups_are_label_and_error() -> None:
 
 
 def test_the_oracle_has_true_groups() -> None:
-    assert kind_of(tiny_config(method="group-balanced", groups="inferred")) == "true"
-    assert kind_of(tiny_config(method="balance", groups="inferred")) == "inferred"
+    assert tiny_config(method="group-balanced", groups="inferred").groups_kind == "true"
+    assert tiny_config(method="balance", groups="inferred").groups_kind == "inferred"
 
 
 def test_machines_are_groups_on_a_machine_and_on_the_server() -> None:
     config = tiny_config(method="agnostic")
-    assert groups_of(node_of(config, DATA, number=2, machines=3), Payload(), "machine").tolist() == [2] * 4
+    assert groups_of(node_of(config, DATA, number=2, machines=3), Payload()).tolist() == [2] * 4
     origins = {"origin-ids": torch.tensor([0, 1, 2, 3]).numpy(), "origins": torch.tensor([1, 0, 0, 1]).numpy()}
-    assert groups_of(node_of(config, DATA), Payload(origins), "machine").tolist() == [1, 0, 0, 1]
+    assert groups_of(node_of(config, DATA), Payload(origins)).tolist() == [1, 0, 0, 1]
     lacking = {name: array[:3] for name, array in origins.items()}
     with pytest.raises(EngineError, match="the server has examples that no machine has"):
-        groups_of(node_of(config, DATA), Payload(lacking), "machine")
+        groups_of(node_of(config, DATA), Payload(lacking))
 
 
 @pytest.mark.parametrize("robust", ["central", "federated"])

@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.l1_logistic",
     ),
     ("fedjtt.evaluation",),
-    ("fedjtt.training", "fedjtt.inference"),
+    ("fedjtt.training", "fedjtt.inference", "fedjtt.attribution"),
     ("fedjtt.methods",),
     ("fedjtt.hosts",),
     ("fedjtt.provide", "fedjtt.records"),

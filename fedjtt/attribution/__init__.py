@@ -1,0 +1,1 @@
+"""What each training example does to a model's outputs on others: TRAK (Park et al. 2023), by parts."""

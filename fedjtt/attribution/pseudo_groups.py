@@ -1,0 +1,43 @@
+"""Auto-D3M's groups: of every label two, by the sign along which validation's attributions differ most.
+
+An example's attributions to all training examples are a vector as long as train, t(z) = D Phi w(z) with
+w(z) = G^-1 phi(z) and D the diagonal of 1 - p. Its inner products are those of ``L^T w(z)`` with
+``L L^T = Phi^T D^2 Phi``: so it is never formed, and normalising, centring and the first principal component need sums
+over d numbers.
+"""
+
+import torch
+from torch import Tensor
+
+from fedjtt.attribution.kernel import ROUNDING
+
+
+def root_of(squares: Tensor) -> Tensor:
+    """Return L with ``L L^T`` equal to a positive semidefinite matrix, up to rounding."""
+    values, axes = torch.linalg.eigh(squares)
+    root: Tensor = axes * torch.where(values > ROUNDING**2 * values.max().clamp(min=0.0), values, 0.0).sqrt()
+    return root
+
+
+def normalised(points: Tensor) -> Tensor:
+    """Return rows of length 1; a row of zeros, of an example that no training example acts on, stays."""
+    length: Tensor = points.norm(dim=1, keepdim=True)
+    return points / length.clamp(min=torch.finfo(points.dtype).tiny)
+
+
+def first_component(total: Tensor, squares: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the centre and the first principal component of points, from their sum and summed outer products.
+
+    The component's sign is that of its largest entry: groups have no order, but names should not change by chance.
+    """
+    if not count:
+        return total, torch.zeros_like(total)
+    centre = total / count
+    component = torch.linalg.eigh(squares / count - torch.outer(centre, centre)).eigenvectors[:, -1]
+    return centre, component * torch.sign(component[component.abs().argmax()])
+
+
+def sides(points: Tensor, label: Tensor, centres: Tensor, components: Tensor) -> Tensor:
+    """Return the pseudo-group of every point, ``2 * label + side``."""
+    along = ((points - centres[label]) * components[label]).sum(dim=1)
+    return 2 * label + (along > 0).long()

@@ -1,0 +1,122 @@
+"""TRAK scores (Park et al. 2023) from features: tau(z)_i = mean_m phi_i . G^-1 phi(z), times mean_m (1 - p_i).
+
+Nothing of the size examples x weights, nor examples x examples, is ever formed: G is a sum over training examples, a
+target is a sum of features, and an example's score for a target is its gradient's product with one direction.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedjtt.attribution.factored import Factored
+from fedjtt.attribution.gradients import Gradients
+from fedjtt.attribution.outputs import MARGIN, Output
+from fedjtt.attribution.projection import Dense, Projection, Unprojected
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.models import FlatModel
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class TrakSettings:
+    """How gradients are taken, projected and compared.
+
+    Attributes
+    ----------
+    layers : str
+        ``all`` or ``last``.
+    projection : str
+        ``factored`` or ``dense``.
+    dimension : int
+        Columns of P; a network of no more weights than that is not projected.
+    dtype : str
+        ``float32`` or ``float64``.
+    kernel : str
+        ``trak``: G = Phi^T Phi; ``newton``: Phi^T R Phi, R the loss's curvature, p (1 - p).
+    ridge : float
+        Added to G, in units of its mean eigenvalue; 0: the pseudo-inverse.
+    seed : int
+        Of P.
+    output : Output
+        What is attributed.
+    """
+
+    layers: str = "all"
+    projection: str = "factored"
+    dimension: int = 2048
+    dtype: str = "float32"
+    kernel: str = "trak"
+    ridge: float = 0.01
+    seed: int = 0
+    output: Output = MARGIN
+
+
+def projection_of(settings: TrakSettings, model: FlatModel, example: Tensor, number: int = 0) -> Projection:
+    """Return the projection for one of several models; `example` is one input, ``[1, ...]``."""
+    gradients = Gradients(model, settings.layers, DTYPES[settings.dtype], settings.output)
+    if gradients.size <= settings.dimension:
+        return Unprojected(gradients)
+    if settings.projection == "dense":
+        return Dense(gradients, settings.dimension, settings.seed, number)
+    return Factored(gradients, settings.dimension, settings.seed, number, example.to(gradients.dtype))
+
+
+def gram_of(projection: Projection, kernel: str, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return G over rows: float64 ``[width, width]``."""
+    gram = torch.zeros(projection.width, projection.width, dtype=torch.float64)
+    output = projection.gradients.output
+    for x, target in projection.gradients.chunks(dataset, rows):
+        phi, f = projection.features(x, target)
+        phi = phi.double().cpu()
+        weighed = phi * output.curvature(f, target).double().cpu().unsqueeze(1) if kernel == "newton" else phi
+        gram.addmm_(weighed.T, phi)
+    return gram
+
+
+def target_sums(
+    projection: Projection, dataset: GroupedDataset, rows: Tensor, group: Tensor, groups: int
+) -> tuple[Tensor, Tensor]:
+    """Return by group the sum of features, float64 ``[groups, width]``, and of losses, ``[groups]``."""
+    features = torch.zeros(groups, projection.width, dtype=torch.float64)
+    losses = torch.zeros(groups, dtype=torch.float64)
+    done = 0
+    for x, target in projection.gradients.chunks(dataset, rows):
+        phi, f = projection.features(x, target)
+        own = group[done : done + len(x)]
+        features.index_add_(0, own, phi.double().cpu())
+        losses.index_add_(0, own, projection.gradients.output.loss(f, target).double().cpu())
+        done += len(x)
+    return features, losses
+
+
+def influences(
+    projections: Sequence[Projection], vectors: Sequence[Tensor], dataset: GroupedDataset, rows: Tensor
+) -> Tensor:
+    """Return every example's score for targets, float64 ``[n, targets]``.
+
+    Parameters
+    ----------
+    vectors : sequence of Tensor
+        Of each model G^-1 times the targets' features, ``[targets, width]``.
+    """
+    inner = torch.zeros(len(rows), len(vectors[0]), dtype=torch.float64)
+    residual = torch.zeros(len(rows), dtype=torch.float64)
+    for projection, own in zip(projections, vectors, strict=True):
+        directions = torch.stack([projection.direction(vector) for vector in own], dim=1)
+        done = 0
+        for x, target in projection.gradients.chunks(dataset, rows):
+            found, f = projection.gradients.of(x, target)
+            inner[done : done + len(x)] += (found @ directions).double().cpu()
+            residual[done : done + len(x)] += projection.gradients.output.residual(f, target).double().cpu()
+            done += len(x)
+    models = len(projections)
+    return inner / models * (residual / models).unsqueeze(1)
+
+
+def relative_error(width: int) -> float:
+    """Return the standard deviation of a projected inner product of unit gradients, at most, under ``dense``."""
+    return math.sqrt(2 / width)

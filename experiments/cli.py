@@ -1,4 +1,4 @@
-"""``fedjtt``: run, sweep, report, explain, data, deploy."""
+"""``fedjtt``: run, sweep, report, explain, attribute, data, deploy."""
 
 import os
 import sys
@@ -90,6 +90,23 @@ def explain(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder o
     from experiments.commands import explain_command
 
     explain_command(folder, Console())
+
+
+@app.command()
+def attribute(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs over one dataset.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where scores and pictures go.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of how to attribute; may be given several times.")
+    ] = None,
+    auto: Annotated[bool, typer.Option("--auto", help="Find validation's groups, as auto-d3m does.")] = False,
+    k: Annotated[int, typer.Option("-k", min=1, help="Pictures of the most harmful, and of the most helpful.")] = 16,
+) -> None:
+    """Score every train example by what it does to validation's groups, by the models of runs: who harms, who helps."""
+    given = merged({}, settings or [], {})
+    from experiments.commands import attribute_command
+
+    attribute_command(folders, given, to, auto, k, Console())
 
 
 @app.command()

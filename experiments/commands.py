@@ -1,8 +1,8 @@
 """What the commands do, once their options have been judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +22,9 @@ from fedjtt.errors import ConfigError, RunError
 from fedjtt.hosts import encoding_of, hosts_of
 from fedjtt.provide import machines_of, splits_of
 from fedjtt.tracking import RunFolder
+
+if TYPE_CHECKING:
+    from experiments.attribute import Attribution
 
 
 def run_command(
@@ -104,6 +107,46 @@ def report_command(folder: Path, console: Console) -> None:
 def explain_command(folder: Path, console: Console) -> None:
     """Say why a finished run came out as it did, and what to try."""
     show(explain(*read_run(folder)), console)
+
+
+def attribute_command(
+    folders: Sequence[Path], changes: dict[str, Any], to: Path, auto: bool, k: int, console: Console
+) -> None:
+    """Score the train examples of finished runs, write the scores, and show who is among the most harmful."""
+    from experiments.attribute import attribute, check_folder, config_of_runs, removed_by_group, write
+
+    config = config_of_runs(folders, changes)
+    check_folder(to)
+    attribution, splits = attribute(folders, config, auto)
+    write(attribution, splits, config, to)
+    console.print(_targets_table(attribution))
+    console.print(_removed_table(removed_by_group(attribution, splits.train), splits))
+    if splits.train.x.dim() == 4:
+        from experiments.attribution_figures import harm_sheet
+
+        harm_sheet(attribution.alignment, splits, k, to / "harmful-helpful.png")
+        console.print(f"pictures: {to / 'harmful-helpful.png'}", highlight=False, soft_wrap=True)
+    console.print(f"scores: {to / 'scores.csv'}", highlight=False, soft_wrap=True)
+
+
+def _targets_table(attribution: "Attribution") -> Table:
+    """Return validation's groups, how badly they are served and what they count."""
+    table = Table("validation group", "examples", "mean loss", "weight", title="measured on", title_justify="left")
+    figures = (attribution.counts.tolist(), attribution.losses.tolist(), attribution.weights.tolist())
+    for name, count, loss, weight in zip(attribution.names, *figures, strict=True):
+        table.add_row(name, str(int(count)), f"{loss:.3f}" if count else "", f"{weight:.3f}")
+    return table
+
+
+def _removed_table(removed: Sequence[tuple[int, list[int]]], splits: Splits) -> Table:
+    """Return how many of each group are among the most harmful."""
+    table = Table("train group", *(f"{k:,}" for k, _ in removed), title="of the most harmful", title_justify="left")
+    table.columns[-1].header = f"all negative: {table.columns[-1].header}"
+    attributes = splits.attribute_names if splits.train.attribute is not None else ("",)
+    names = [f"{label} / {attribute}".rstrip(" /") for label in splits.label_names for attribute in attributes]
+    for place, name in enumerate(names):
+        table.add_row(name, *(str(counts[place]) for _, counts in removed))
+    return table
 
 
 def data_command(config: RunConfig | None, sheet: Path | None, console: Console) -> None:

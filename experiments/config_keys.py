@@ -6,13 +6,14 @@ from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
 from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import WITH_GROUPS
+from fedjtt.choices import REMOVING, WITH_GROUPS
 from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
-OF_THE_METHOD = ("groups", "balance")
+OF_THE_METHOD = ("groups", "balance", "d3m-remove-by")
 """Keys that are part of a method's name, where the method uses them."""
 _NEVER_USUAL = (*ALWAYS_SAID, *OF_THE_METHOD, "dataset", "difficulty", "identify-schedule")
+_ONLY_WITH_SCORES = ("attribution", "projection", "d3m-alignment", "d3m-models")
 ONLY_WITH_IDENTIFICATION = ("identify", "peer", "upsample")
 # Keys that change nothing but under these values of another key.
 _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
@@ -28,6 +29,8 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "cvar-threshold": ("method", ("cvar-dro",)),
     "dro-step": ("method", ("group-dro", "agnostic")),
     "dro-adjustment": ("method", ("group-dro", "agnostic")),
+    "d3m-remove": ("method", REMOVING),
+    "d3m-remove-by": ("method", REMOVING),
     "upsample-fraction": ("upsample", ("auto",)),
     "robust-schedule": ("robust", ("federated",)),
     "identify-server-learning-rate": ("identify-aggregator", AUTO_SERVER_RATE),
@@ -48,6 +51,8 @@ def uses(row: Row, key: str) -> bool:
         return False
     if key.startswith(ONLY_WITH_IDENTIFICATION) and not (identifies or refers):
         return False
+    if key.startswith(_ONLY_WITH_SCORES):
+        return row.get("config.method") in REMOVING and row.get("config.d3m-remove-by") == "score"
     if key.startswith("mixture") and row.get("config.method") != "balance":
         return False
     together = row.get("config.identify") == "federated" or refers

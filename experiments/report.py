@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import cost_figures, drawing, group_figures, method_figures, plots
+from experiments import attribution_figures, cost_figures, drawing, group_figures, method_figures, plots
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
 from experiments.results import (
@@ -80,6 +80,12 @@ _FIGURES = {
         "identification on one machine; each point is a machine count.",
         f"{_SEVERAL}, a known true minority and, on one machine, the original's identification: "
         + ", ".join(f"{key} = {value}" for key, value in ORIGINAL.items()),
+    ),
+    "wga-removed": (
+        "Worst-group accuracy against the number removed",
+        "Line chart: test worst-group accuracy over the number of train examples removed, by score, at random and from "
+        "the majority, with ERM and dataset balancing as horizontal lines; the tables have the numbers.",
+        "runs of d3m or auto-d3m that removed at least two different numbers",
     ),
     "rounds": (
         "Worst-group accuracy by round",
@@ -225,6 +231,7 @@ def draw(
         "wga-speed-up": cost_figures.wga_against_speed_up(groups),
         "wga-bytes": cost_figures.wga_against_bytes(groups),
         "identification-speed-up": cost_figures.error_set_against_speed_up(groups),
+        "wga-removed": attribution_figures.wga_against_removed(groups),
         "rounds": plots.wga_by_round(groups, histories),
         "groups": group_figures.group_accuracies(runs, groups, splits=splits),
         "samples": sheet,

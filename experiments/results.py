@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fedjtt.choices import METHODS, WITH_GROUPS
+from fedjtt.choices import METHODS, REMOVING, WITH_GROUPS
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.tracking import write_atomically
@@ -32,6 +32,7 @@ LEADING_COLUMNS = (
 METHOD_NAMES = {
     "erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "group-dro": "GroupDRO",
     "cvar-dro": "CVaR-DRO", "agnostic": "agnostic FL", "lff": "LfF", "dfr": "DFR",
+    "d3m": "D3M", "auto-d3m": "Auto-D3M",
 }  # fmt: skip
 GROUP_NAMES = {"true": "true groups", "inferred": "inferred groups", "class": "classes"}
 
@@ -44,6 +45,8 @@ def method_name(config: Mapping[str, Any]) -> str:
     name = METHOD_NAMES.get(method, method)
     if method == "balance":
         name = config.get("balance", name)
+    if method in REMOVING and config.get("d3m-remove-by", "score") != "score":
+        name = f"{config['d3m-remove-by']} removal"
     groups = GROUP_NAMES.get(str(config.get("groups"))) if method in WITH_GROUPS else None
     return f"{name} ({groups})" if groups else name
 

@@ -9,7 +9,24 @@ TABLES = ("adult", "compas")
 DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
-METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr")
+METHODS = (
+    "erm",
+    "jtt",
+    "group-balanced",
+    "balance",
+    "group-dro",
+    "cvar-dro",
+    "agnostic",
+    "lff",
+    "dfr",
+    "d3m",
+    "auto-d3m",
+)
+REMOVING = ("d3m", "auto-d3m")
+"""Methods that remove train examples by their effect."""
+
+REMOVED_BY = ("score", "random", "majority")
+ALIGNMENTS = ("paper", "released")
 WITH_GROUPS = ("balance", "group-dro")
 """Methods that work with the groups that the key ``groups`` names."""
 

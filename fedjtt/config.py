@@ -13,6 +13,7 @@ from pydantic import ValidationError, model_validator
 from fedjtt.automatic import automatic
 from fedjtt.choices import FIXED_GROUPS, OWN_DATA, WITH_GROUPS
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.keys.attribution import AttributionKeys
 from fedjtt.keys.data import DataKeys
 from fedjtt.keys.field import kebab
 from fedjtt.keys.identify import IdentifyKeys
@@ -29,7 +30,7 @@ NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"
 
 
 # Pydantic lists the last family first.
-class RunConfig(RunKeys, PrivacyKeys, MethodKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):
+class RunConfig(RunKeys, PrivacyKeys, AttributionKeys, MethodKeys, RobustKeys, IdentifyKeys, MachineKeys, DataKeys):
     """One run, fully said. Attribute names are the keys with ``_`` for ``-``; see docs/configuration.md."""
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import TABLES
+from fedjtt.choices import REMOVING, TABLES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -33,6 +33,10 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"robust-rounds is {config.robust_rounds}; give a whole number from 1, or auto"
     if config.dfr_penalty != "auto" and config.dfr_penalty <= 0:
         return f"dfr-penalty is {config.dfr_penalty}; give a number above 0, or auto"
+    if config.d3m_remove != "sign" and not 0 < config.d3m_remove < 1 and config.d3m_remove != int(config.d3m_remove):
+        return f"d3m-remove is {config.d3m_remove:g}; give a share below 1, a whole number of examples, or sign"
+    if config.d3m_remove != "sign" and config.d3m_remove <= 0:
+        return f"d3m-remove is {config.d3m_remove:g}; give a share above 0, a whole number of examples, or sign"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
@@ -103,9 +107,9 @@ def privacy_contradiction(config: "RunConfig") -> str | None:
         return f"{said} averaging is ema, and averages of weights are not shortened; set averaging to none"
     if config.aggregator == "fednova" and config.count_noise:
         return f"{said} aggregator is fednova, which needs the true sizes; set aggregator to fedavg"
-    if config.count_noise and config.method == "dfr":
-        return f"{said} method is dfr, which needs true counts; set count-noise to 0, or use another method"
-    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro", "dfr"):
+    if config.count_noise and config.method in ("dfr", *REMOVING):
+        return f"{said} method is {config.method}, which needs true counts; set count-noise to 0, or use another method"
+    if config.noise_multiplier and config.method in ("lff", "group-dro", "agnostic", "cvar-dro", "dfr", *REMOVING):
         return f"{said} method is {config.method}, which sends more than updates; use another method"
     if config.count_noise and config.method == "balance" and config.balance in ("subset", "mixture"):
         return f"{said} balance is {config.balance}, which needs true counts; set balance to upsample"
@@ -154,10 +158,29 @@ def secure_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def validation_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with a method that uses validation's groups, or None."""
+    if config.groups == "inferred" and config.method in ("dfr", "d3m"):
+        does = "balances" if config.method == "dfr" else "weighs"
+        return (
+            f"groups is inferred, but method is {config.method}, which {does} validation's groups; set groups to true "
+            "or class"
+        )
+    if config.method in REMOVING and config.d3m_remove_by != "score" and config.d3m_remove == "sign":
+        return (
+            f"d3m-remove is sign, but d3m-remove-by is {config.d3m_remove_by}, which has no sign; set d3m-remove to a "
+            "number of examples or a share"
+        )
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
     if (
-        text := own_data_contradiction(config) or privacy_contradiction(config) or secure_contradiction(config)
+        text := own_data_contradiction(config)
+        or privacy_contradiction(config)
+        or secure_contradiction(config)
+        or validation_contradiction(config)
     ) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
@@ -179,8 +202,6 @@ def contradiction(config: "RunConfig") -> str | None:
         )
     if config.method == "lff" and config.aggregator not in ("fedavg", "fedprox"):
         return f"aggregator is {config.aggregator}, but method is lff, which averages two networks; set it to fedavg"
-    if config.method == "dfr" and config.groups == "inferred":
-        return "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class"
     if config.proximal_mu > 0 and config.aggregator != "fedprox":
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "

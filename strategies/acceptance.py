@@ -21,22 +21,26 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "describe": ("examples",), "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT,
     "look": ("both", "either"),
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
-    "features": ("labels", "width"), "moments": ("rows",),
+    "features": ("labels", "width"), "moments": ("rows",), "gram": ("rows",), "squares": ("rows",),
+    "align": ("rows", "negative"), "drop": ("removed",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
     "judge": ("label-errors", "label-sizes"),
     "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
-    "features": ("count",), "slope": ("rows",),
+    "features": ("count",), "slope": ("rows",), "scatter": ("count",), "divide": ("count",), "target": ("count",),
+    "rank": ("counts",), "drop": ("label-removed", "group-removed"),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
     "look": ("seconds",), "lend": ("seconds",),
+    **dict.fromkeys(("gram", "squares", "scatter", "divide", "target", "align"), ("seconds",)),
 }  # fmt: skip
 
 
-HEAD_ARRAYS: Mapping[str, tuple[str, ...]] = {
+SUMMED_ARRAYS: Mapping[str, tuple[str, ...]] = {
     "moments": ("total", "squares", "gram"), "draw": ("counts",), "slope": ("gradient",), "score": ("correct", "count"),
+    "gram": ("gram",), "squares": ("squares",), "scatter": ("total", "products"), "target": ("sums",),
 }  # fmt: skip
 
 
@@ -76,12 +80,12 @@ class Acceptance(Known):
         if action == "describe":
             categories = sum(name.startswith("category-") for name in reply.arrays)
             return ("present", "total", "squares", "schema", *(f"category-{place}" for place in range(categories)))
-        if action == "name":
+        if action in ("name", "drop"):
             return ("ids",) if self.ids else ()
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
         fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
-        return {"fit": fitted, "learn": ("weights",), "lend": ("model",), **HEAD_ARRAYS}.get(action, ())
+        return {"fit": fitted, "learn": ("weights",), "lend": ("model",), **SUMMED_ARRAYS}.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

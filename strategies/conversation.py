@@ -6,6 +6,7 @@ from functools import partial
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedjtt.choices import REMOVING
 from fedjtt.config import RunConfig
 from fedjtt.errors import ForgottenError
 from fedjtt.methods.base import Payload, Place
@@ -60,7 +61,7 @@ class Conversation:
         self.machines_grid: Grid | None = None
         self.kept: dict[str, Requests] = {}
         stages = (*(["prepare"] if config.own_data else []), "identify", "robust", "evaluate")
-        stages += ("head",) if config.method == "dfr" else ()
+        stages += ("head",) if config.method == "dfr" else ("attribute",) if config.method in REMOVING else ()
         self.traffic = {stage: Traffic() for stage in stages}
         self.register = Register()
         self._acceptance = Acceptance.of_run(config, owner)

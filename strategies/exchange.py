@@ -68,6 +68,8 @@ def stage_of(action: str) -> str:
         "refer": "evaluate", "assess": "evaluate",
     }  # fmt: skip
     stages |= dict.fromkeys(("features", "moments", "draw", "slope", "score"), "head")
+    attributing = ("measure", "gram", "squares", "scatter", "divide", "target", "align", "rank", "drop")
+    stages |= dict.fromkeys(attributing, "attribute")
     return stages.get(action, "identify")
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
+from fedjtt.methods.removal import LIMIT
 from fedjtt.training import Span
+from strategies.attribution_rules import ATTRIBUTION_RULES
 from strategies.head_rules import HEAD_RULES
 from strategies.known import Known, Rule
 
@@ -66,6 +68,8 @@ def _sizes(known: Known, machine: int, request: Payload) -> tuple[float, float]:
     if known.noisy:
         return 0.0, math.inf
     own = known.examples(machine)
+    if LIMIT in request.numbers:  # which examples have gone is the machine's secret
+        return 0.0, own
     if "group-weights" in request.numbers:
         return _sizes_by_group(known, machine, request)
     return own, own * (request.integer("factor") + 1 if "factor" in request.numbers else 1)
@@ -223,4 +227,5 @@ RULES: Mapping[str, Rule] = {
     "lend": _of_model,
     "assess": _of_counts,
     **HEAD_RULES,
+    **ATTRIBUTION_RULES,
 }

@@ -227,6 +227,7 @@ def test_tests_mirror_the_sources() -> None:
         "fedjtt.data.published_table": "tests/data/test_adult.py, tests/data/test_compas.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.minority": "tests/methods/test_jtt.py, tests/methods/test_grouping.py",
+        "fedjtt.methods.find_harmful": "tests/methods/test_d3m.py",
         "fedjtt.methods.base": "tests/test_records.py, tests/methods",
         "fedjtt.methods.registry": "tests/test_client_app.py",
         "strategies.known": "tests/strategies/test_acceptance.py",

@@ -160,6 +160,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
                "secure-aggregation": True},
     "dfr": {"method": "dfr", "robust": "federated", "evaluation-at": "machines", "robust-rounds": 1, "dfr-fits": 2,
             "machines": 2},
+    "d3m": {"method": "auto-d3m", "robust": "federated", "evaluation-at": "machines", "robust-rounds": 1,
+            "d3m-remove": 7, "projection-dimension": 16, "machines": 2},
     "drawn": {"identify": "federated", "fraction-train": 0.4, "robust": "federated", "robust-rounds": 4},
 }  # fmt: skip
 

@@ -45,6 +45,9 @@ OTHER: dict[str, Any] = {
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
     "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4, "train-on": "validation",
+    "d3m-remove": 0.2, "d3m-remove-by": "random", "d3m-alignment": "released", "d3m-models": 3,
+    "attribution-layers": "last", "attribution-kernel": "newton", "attribution-ridge": 0.3, "projection": "dense",
+    "projection-dimension": 99, "projection-dtype": "float64",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
@@ -189,6 +192,16 @@ BAD: dict[str, list[Any]] = {
     "dfr-penalty": [0, -1, "much", math.nan],
     "dfr-fits": [0, 1.5],
     "dfr-tolerance": [0, -1e-6, 0.2, "small"],
+    "d3m-remove": [0, -0.5, -3, 7.5, "much", math.nan],
+    "d3m-remove-by": ["loss"],
+    "d3m-alignment": ["mean"],
+    "d3m-models": [0, 1.5],
+    "attribution-layers": ["first"],
+    "attribution-kernel": ["ridge"],
+    "attribution-ridge": [-0.1, math.nan],
+    "projection": ["sparse"],
+    "projection-dimension": [1, 0, 9.5],
+    "projection-dtype": ["float16"],
     "train-on": ["test"],
     "groups": ["both"],
     "balance": ["none"],
@@ -387,6 +400,29 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         {"method": "dfr", "groups": "inferred"},
         "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class",
         {"groups": "class"},
+    ),
+    *(
+        (
+            {**PRIVATE, key: 0, "method": method},
+            f"{other} is 1.0, but method is {method}, which {what}; {do}use another method",
+            {"method": "erm"},
+        )
+        for method in choices.REMOVING
+        for key, other, what, do in (
+            ("noise-multiplier", "count-noise", "needs true counts", "set count-noise to 0, or "),
+            ("count-noise", "noise-multiplier", "sends more than updates", ""),
+        )
+    ),
+    (
+        {"method": "d3m", "groups": "inferred"},
+        "groups is inferred, but method is d3m, which weighs validation's groups; set groups to true or class",
+        {"groups": "class"},
+    ),
+    (
+        {"method": "d3m", "d3m-remove-by": "majority"},
+        "d3m-remove is sign, but d3m-remove-by is majority, which has no sign; set d3m-remove to a number of examples "
+        "or a share",
+        {"d3m-remove": 100},
     ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (

@@ -123,6 +123,55 @@ def test_for_a_new_last_layer_counts_and_sums_over_rows_travel() -> None:
             assert set(reply.numbers) <= {"rows", "count", "labels", "width", "partition-id"}
 
 
+WIDE = 16
+TRIANGLE = WIDE * (WIDE + 1) // 2
+# Sums over rows of train or validation, as triangles or by group; 2 labels, 4 groups.
+ATTRIBUTION: dict[str, dict[str, set[int]]] = {
+    "gram": {"gram": {TRIANGLE}}, "squares": {"squares": {TRIANGLE}}, "target": {"sums": {4 * WIDE}}, "align": {},
+    "scatter": {"total": {2 * r for r in range(1, WIDE + 1)},
+                "products": {r * (r + 1) for r in range(1, WIDE + 1)}},
+    "divide": {}, "rank": {}, "drop": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["d3m", "auto-d3m"])
+@pytest.mark.parametrize("robust", ["central", "federated"])
+def test_for_what_examples_do_sums_travel_and_scores_stay(method: str, robust: str) -> None:
+    """Of train one sum of products a model (auto-d3m: one more), of validation sums by group; no score, no label."""
+    seen = replies(robust=robust, method=method, d3m_remove=7, projection_dimension=WIDE)
+    auto = {"squares", "scatter", "divide"}
+    others = {"census", "assess"} | ({"fit"} if robust == "federated" else set())
+    assert {action for action, _ in seen} == others | (set(ATTRIBUTION) - (auto if method == "d3m" else set()))
+    for action, reply in [each for each in seen if each[0] in ATTRIBUTION]:
+        named = {"ids"} if action == "drop" and robust == "central" else set()
+        assert set(reply.arrays) == set(ATTRIBUTION[action]) | named
+        for name, lengths in ATTRIBUTION[action].items():
+            assert reply.arrays[name].ndim == 1
+            assert len(reply.arrays[name]) in lengths
+        counts = {"rows", "negative", "count", "counts", "removed", "label-removed", "group-removed"}
+        assert set(reply.numbers) <= counts | {"losses", "seconds", "partition-id"}
+        assert all(len(v) in (2, 4, 8192) for v in reply.numbers.values() if isinstance(v, list))
+
+
+@pytest.mark.parametrize("min_count", [1, 30])
+def test_of_own_rows_no_kernel_is_over_fewer_than_min_count(tmp_path: Path, min_count: int) -> None:
+    """The third host has 24 train rows: its kernel is empty, and it scores its examples all the same."""
+    folder = write_hosts(tmp_path, (1400, 1000, 40))
+    config = own_config(folder, method="auto-d3m", min_count=min_count, d3m_remove=9, projection_dimension=WIDE)
+    grid = InProcessGrid(make_client_app(provide_parts(hosts_of(config))), config, 3)
+    seen = asked(grid)
+    removal = run_method(config, grid, provide_parts([NoRows()])).result["removal"]
+    kernels = [reply for action, machine, _, reply in seen if action in ("gram", "squares") and machine == 2]
+    assert len(kernels) == 2
+    for reply in kernels:
+        assert any(array.any() for array in reply.arrays.values()) == (min_count == 1)
+        assert (reply.integer("rows") > 0) == (min_count == 1)
+    for action, _, _, reply in seen:
+        if action in ("target", "scatter"):
+            assert all(each == 0 or each >= min_count for each in reply.integers("count"))
+    assert (removal["removed"], removal["scored"]) == (9, removal["examples"])
+
+
 @pytest.mark.parametrize("min_count", [1, 6])
 def test_of_own_validation_rows_no_sum_is_over_fewer_than_min_count(tmp_path: Path, min_count: int) -> None:
     """The third host has eight validation rows, and fewer in a balanced subset."""

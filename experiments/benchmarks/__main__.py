@@ -22,6 +22,7 @@ BENCHMARKS = {
     "identification": ("identification:run", "ten machines' identification against the original's on one"),
     "deployment": ("deployment:run", "a server and four nodes on this machine against one process"),
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
+    "attribution": ("attribution:run", "projected gradients of every example against bare matrix products"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.benchmarks.harness import Row, Setting, interleaved, medians_of, one_thread, ratios_of, spuco_mnist
 from fedjtt.api import simulate
-from fedjtt.choices import BALANCES
+from fedjtt.choices import BALANCES, REMOVING
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.methods.registry import METHODS
@@ -28,6 +28,8 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     **{name: {"method": name} for name in METHODS if name != "balance"},
+    # Their rounds are the same whoever has been removed; what finds them is no epoch, and takes long.
+    **{name: {"method": name, "d3m-remove": 1, "d3m-remove-by": "random"} for name in REMOVING},
     **{f"balance, {kind}": {"method": "balance", "balance": kind} for kind in BALANCES},
     "group-dro, inferred groups": {"method": "group-dro", "groups": "inferred"},
     "cvar-dro, of a batch": {"method": "cvar-dro", "cvar-threshold": "batch"},

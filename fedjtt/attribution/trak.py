@@ -93,6 +93,24 @@ def target_sums(
     return features, losses
 
 
+def stacked(projections: Sequence[Projection], x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return several models' features side by side, float64 ``[n, widths]``, and the mean residual, ``[n]``."""
+    told = [(p.features(x, target), p.gradients.output) for p in projections]
+    residual = torch.stack([output.residual(f, target) for (_, f), output in told]).double().mean(dim=0)
+    return torch.cat([phi.double() for (phi, _), _ in told], dim=1).cpu(), residual.cpu()
+
+
+def squares_of(projections: Sequence[Projection], dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return Phi^T D^2 Phi over rows, D the diagonal of mean residuals: float64 ``[widths, widths]``."""
+    width = sum(projection.width for projection in projections)
+    squares = torch.zeros(width, width, dtype=torch.float64)
+    for x, target in projections[0].gradients.chunks(dataset, rows):
+        phi, residual = stacked(projections, x, target)
+        phi *= residual.unsqueeze(1)
+        squares.addmm_(phi.T, phi)
+    return squares
+
+
 def influences(
     projections: Sequence[Projection], vectors: Sequence[Tensor], dataset: GroupedDataset, rows: Tensor
 ) -> Tensor:
@@ -110,7 +128,7 @@ def influences(
         done = 0
         for x, target in projection.gradients.chunks(dataset, rows):
             found, f = projection.gradients.of(x, target)
-            inner[done : done + len(x)] += (found @ directions).double().cpu()
+            inner[done : done + len(x)] += (found @ directions.to(found.device)).double().cpu()
             residual[done : done + len(x)] += projection.gradients.output.residual(f, target).double().cpu()
             done += len(x)
     models = len(projections)

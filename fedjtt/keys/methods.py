@@ -12,8 +12,8 @@ class MethodKeys(Keys):
     groups: str = choice(
         "true",
         GROUPS,
-        "groups that balance, group-dro and dfr work with; true: label and attribute; inferred: label and whether an "
-        "example is in the error set that identify finds; class: labels",
+        "groups that balance, group-dro, dfr and d3m work with; true: label and attribute; inferred: label and whether "
+        "an example is in the error set that identify finds; class: labels",
     )
     balance: str = choice(
         "upsample",

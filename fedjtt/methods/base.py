@@ -118,10 +118,10 @@ def whole(splits: Splits) -> NodeData:
 
 @lru_cache(maxsize=4)
 def _workspace(
-    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, slot: int
+    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, purpose: str
 ) -> tuple[FlatModel, Tensor]:
     # Building a network costs as much as training a small machine's round.
-    model = build_model(builder, shape, num_labels, torch_generator(seed, PURPOSES[slot]), device)
+    model = build_model(builder, shape, num_labels, torch_generator(seed, purpose), device)
     return model, model.vector.clone()
 
 
@@ -148,27 +148,27 @@ class Node:
     model_builder: ModelBuilder | None = None
     host: Host | NoRows | None = None
 
-    def initial_model(self, slot: int = 0) -> FlatModel:
+    def initial_model(self, slot: int = 0, purpose: str = "") -> FlatModel:
         """Return a network with the run's initial weights: the same on every machine and for every method.
 
         A process has one network for all its machines, and a second one in slot 1 for methods that train two; what is
-        returned is valid until the next call.
+        returned is valid until the next call. A `purpose` of its own has initial weights of its own.
         """
-        model, initial = self._workspace(slot)
+        model, initial = self._workspace(purpose or PURPOSES[slot])
         model.load(initial)
         return model
 
     def load(self, weights: Array, slot: int = 0) -> FlatModel:
         """Return a network with the given weights, float32 ``[num_parameters]``."""
-        model, _ = self._workspace(slot)
+        model, _ = self._workspace(PURPOSES[slot])
         model.load(torch.from_numpy(weights))
         return model
 
-    def _workspace(self, slot: int) -> tuple[FlatModel, Tensor]:
+    def _workspace(self, purpose: str) -> tuple[FlatModel, Tensor]:
         dataset = self.data.train.dataset
         builder = self.model_builder or self.config.model
         shape = tuple(dataset.x.shape[1:])
-        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device, slot)
+        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device, purpose)
 
     def generator(self, purpose: str, server_round: int = 0) -> torch.Generator:
         """Return this machine's generator for a purpose and a round."""
@@ -250,6 +250,8 @@ class Trained:
         What was found, for methods that look for a minority.
     head : dict or None
         What was chosen for the last layer, for methods that fit it anew.
+    removal : dict or None
+        What was removed and why, for methods that remove examples.
     """
 
     weights: Array
@@ -258,6 +260,7 @@ class Trained:
     selected_round: int
     identification: dict[str, Any] | None = None
     head: dict[str, Any] | None = None
+    removal: dict[str, Any] | None = None
 
 
 class Method(Protocol):

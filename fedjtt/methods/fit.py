@@ -20,7 +20,7 @@ from fedjtt.data.sampling import draw_batches
 from fedjtt.keys.methods import MethodKeys
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
-from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
+from fedjtt.methods.base import PURPOSES, Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
 from fedjtt.methods.robust_steps import batch_size_of, planned_steps
 from fedjtt.training import Span, Terms, TrainSettings, train
@@ -52,12 +52,18 @@ class FitPlan:
         Train examples per group, for the adjusted average.
     course : Course
         What the method tells and learns from round to round.
+    method : str
+        The method that these rounds are those of, where a method has rounds of another as a stage; empty: its own.
+    stage : str
+        What the rounds are called to whoever watches.
     """
 
     weighted_size: float
     request: Payload = field(default_factory=Payload)
     train_counts: list[int] | None = None
     course: Course = field(default_factory=Course)
+    method: str = ""
+    stage: str = "robust"
 
 
 def fit(node: Node, request: Payload, method: Method) -> Payload:
@@ -72,7 +78,9 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
     part = node.data.train
-    places, terms = _batches(node, lesson, span.steps, server_round)
+    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
+    generator = node.generator(purpose_of("robust", request), server_round)
+    places, terms = _batches(node, lesson, span.steps, generator)
     model = node.load(request.arrays["weights"])
     average = request.arrays.get("average")
     outcome = train(
@@ -105,12 +113,10 @@ def train_settings(config: RunConfig, averaging: str) -> TrainSettings:
     )  # fmt: skip
 
 
-def _batches(node: Node, lesson: Lesson, steps: int, server_round: int) -> tuple[Tensor, Terms | None]:
+def _batches(node: Node, lesson: Lesson, steps: int, generator: torch.Generator) -> tuple[Tensor, Terms | None]:
     """Return places in the train part, ``[steps, batch]``, and what a step minimises the mean of."""
     if not node.config.batch_size:
         return all_places(len(node.data.train), steps), whole_batch(lesson)
-    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
-    generator = node.generator("robust", server_round)
     return draw_batches(lesson.weights, batch_size_of(node.config), steps, generator), lesson.terms
 
 
@@ -126,17 +132,30 @@ def _nothing(config: RunConfig, request: Payload, told: Payload) -> Payload:
     return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
 
 
-def initial_weights(server: Server) -> Array:
+def purpose_of(purpose: str, request: Payload) -> str:
+    """Return what a choice is made for, apart for each of several models that a method trains (``model``, from 0)."""
+    number = request.numbers.get("model", 0)
+    return f"{purpose}/{number}" if number else purpose
+
+
+def initial_weights(server: Server, request: Payload | None = None) -> Array:
     """Return the weights to start from: given ones, or the run's, which the server's own node derives from the seed."""
-    if server.initial is not None:
+    number = 0 if request is None else request.numbers.get("model", 0)
+    if server.initial is not None and not number:
         return server.initial
-    return server.ask("server", "initial", Payload())[0].arrays["weights"]
+    about = Payload(numbers={"model": number} if number else {})
+    return server.ask("server", "initial", about)[0].arrays["weights"]
 
 
 def initial(node: Node, request: Payload) -> Payload:
-    """Report the run's initial weights; ``slot`` in the request: those of a method's second network."""
+    """Report the run's initial weights.
+
+    ``slot`` in the request: those of a method's second network; ``model``: of another of several alike.
+    """
     slot = request.integer("slot") if "slot" in request.numbers else 0
-    return Payload({"weights": node.initial_model(slot).vector.cpu().numpy().copy()})
+    return Payload(
+        {"weights": node.initial_model(slot, purpose_of(PURPOSES[slot], request)).vector.cpu().numpy().copy()}
+    )
 
 
 def fit_rounds(server: Server, plan: FitPlan) -> Trained:
@@ -152,7 +171,7 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
     if cache is not None and (saved := cache.load(key)) is not None:
         trained = Trained(saved["weights"], **unpack_json(saved["about"]))
         for line in trained.history:  # whoever watches sees the rounds, and metrics.jsonl holds them, all the same
-            server.progress("robust", line["round"], len(trained.history), line)
+            server.progress(plan.stage, line["round"], len(trained.history), {**line, "stage": plan.stage})
         return trained
     trained = rounds.run(f"robust/{key[:16]}")
     if cache is not None:
@@ -164,7 +183,8 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
 def _cache_key(server: Server, plan: FitPlan) -> str:
     arrays = {**plan.request.arrays, **({} if server.reference is None else {"reference": server.reference["weights"]})}
     request = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
-    about = [server.config.subset(CENTRAL_KEYS), request, dict(plan.request.numbers), plan.weighted_size]
+    keys = {**server.config.subset(CENTRAL_KEYS), **({"method": plan.method} if plan.method else {})}
+    about = [keys, request, dict(plan.request.numbers), plan.weighted_size]
     return digest_of(["fit", *about])
 
 
@@ -182,7 +202,7 @@ class _Rounds:
                 f"robust-rounds is {wanted}, but a machine takes {self.total} steps in all: "
                 f"{self.rounds} rounds were made"
             )
-        self.weights = initial_weights(server)
+        self.weights = initial_weights(server, plan.request)
         self.average: Array | None = None
         self.best_score = (-math.inf, -math.inf)
         self.selected: tuple[int, Array] = (0, self.weights)
@@ -241,7 +261,7 @@ class _Rounds:
         self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
         learned = self.plan.course.learn(server_round, replies)
-        self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss, **learned})
+        self.history.append({"stage": self.plan.stage, "round": server_round, "steps": last, "loss": loss, **learned})
 
     def _joined_average(self, server_round: int, averages: list[Array], sizes: list[float]) -> Array:
         """Join the machines' averages; a rule that withstands bad weights must see these too, they become the model."""
@@ -255,7 +275,7 @@ class _Rounds:
         figures = assess_weights(self.server, model, "validation", self.plan.train_counts)
         line = self.history[-1]
         line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values() if name in figures})
-        self.server.progress("robust", server_round, self.rounds, line)
+        self.server.progress(self.plan.stage, server_round, self.rounds, line)
         if self.config.selection == "last":
             self.selected = (server_round, model)
             return

@@ -4,12 +4,14 @@ from functools import partial
 
 from fedjtt.config import RunConfig
 from fedjtt.methods.assess import assess, refer
+from fedjtt.methods.attribute import align, gram, measure, squares
 from fedjtt.methods.balance import Balance
 from fedjtt.methods.base import Action, Method
 from fedjtt.methods.census import census
 from fedjtt.methods.count_noise import noised
 from fedjtt.methods.cut import tally
 from fedjtt.methods.cvar_dro import CvarDRO
+from fedjtt.methods.d3m import D3M
 from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
@@ -24,8 +26,10 @@ from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
 from fedjtt.methods.prepare import describe, on_prepared, prepare
+from fedjtt.methods.removal import drop, rank
 from fedjtt.methods.secure import keys, reveal, secured, shares
 from fedjtt.methods.summed import FORMS
+from fedjtt.methods.targets import divide, scatter, target
 
 _ALL: tuple[Method, ...] = (
     ERM(),
@@ -37,6 +41,8 @@ _ALL: tuple[Method, ...] = (
     GroupDRO("agnostic"),
     LfF(),
     DFR(),
+    D3M(),
+    D3M("auto-d3m"),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
@@ -48,6 +54,8 @@ CATEGORIES = {
     "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
+    "measure": "query", "gram": "query", "squares": "query", "scatter": "query", "divide": "query", "target": "query",
+    "align": "query", "rank": "query", "drop": "query",
 }  # fmt: skip
 
 
@@ -78,6 +86,15 @@ def action_for(name: str, config: RunConfig) -> Action:
         "draw": draw,
         "slope": slope,
         "score": score,
+        "measure": measure,
+        "gram": gram,
+        "squares": squares,
+        "scatter": scatter,
+        "divide": divide,
+        "target": target,
+        "align": align,
+        "rank": rank,
+        "drop": drop,
     }
     if name in before:
         return before[name]

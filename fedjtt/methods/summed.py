@@ -29,6 +29,8 @@ class Form:
         Arrays and numbers of which the mean by size is taken; ``size`` itself is added up.
     sums : tuple of str
         Other numbers and lists of them: added up.
+    arrays : tuple of str
+        Arrays of one dimension: added up, and arrays again.
     alike : tuple of str
         Whole numbers that are the same on every machine, and said in the clear.
     timed : bool
@@ -38,13 +40,14 @@ class Form:
     counts: tuple[str, ...] = ()
     weighted: tuple[str, ...] = ()
     sums: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
     timed: bool = True
 
     @property
     def parts(self) -> int:
         """Number of parts whose lengths a layout begins with."""
-        return len(self.counts) + len(self.weighted) + len(self.sums)
+        return len(self.counts) + len(self.weighted) + len(self.sums) + len(self.arrays)
 
 
 _REPORT = ("examples", "errors", "useless", "minority", "true-positives", "label-errors", "label-sizes")
@@ -57,6 +60,14 @@ FORMS: Mapping[str, Form] = {
     "tally": Form(("counts",), timed=False),
     "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
     "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
+    "gram": Form(("rows",), arrays=("gram",)),
+    "squares": Form(("rows",), arrays=("squares",)),
+    "scatter": Form(("count",), arrays=("total", "products")),
+    "divide": Form(("count",)),
+    "target": Form(("count",), sums=("losses",), arrays=("sums",)),
+    "align": Form(("rows", "negative")),
+    "rank": Form(("counts",), timed=False),
+    "drop": Form(("removed", "label-removed", "group-removed"), timed=False),
 }
 """By action; no other reply of a run has anything to hide in a sum, and identify = peers is refused."""
 
@@ -93,8 +104,8 @@ def flatten(action: str, reply: Payload, machines: int) -> Flat:
         layout.append(_length_of(held))
         values = np.array([] if held is None else held, dtype=np.float64).reshape(-1)
         parts.append(encode_real(values * size, name, machines))
-    for name in form.sums:
-        told = reply.numbers.get(name)
+    for name in (*form.sums, *form.arrays):
+        told = reply.arrays.get(name) if name in form.arrays else reply.numbers.get(name)
         layout.append(_length_of(told))
         values = np.array([] if told is None else told, dtype=np.float64).reshape(-1)
         parts.append(encode_real(values, name, machines))
@@ -131,8 +142,11 @@ def read_sum(action: str, total: Flat, seconds: Sequence[float], machines: int) 
                 numbers[name] = float(decode_real(part)[0]) / size
             elif length != ABSENT:
                 arrays[name] = (decode_real(part) / size).astype(np.float32)
-    for name, (length, part) in zip(form.sums, parts[len(form.counts) + len(form.weighted) :], strict=True):
-        if length != ABSENT:
+    others = (*form.sums, *form.arrays)
+    for name, (length, part) in zip(others, parts[len(form.counts) + len(form.weighted) :], strict=True):
+        if name in form.arrays:
+            arrays[name] = decode_real(part)
+        elif length != ABSENT:
             reals = decode_real(part).tolist()
             numbers[name] = reals[0] if length == ALONE else reals
     numbers |= dict(zip(form.alike, total.layout[len(parts) :], strict=True))

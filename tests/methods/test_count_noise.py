@@ -30,10 +30,11 @@ def told(node: Node) -> dict[str, Any]:
 
 
 def test_every_action_that_sends_counts_is_named() -> None:
-    """The others send none, or are refused with noise on counts: models, ids, keys, bins of a cut, dfr's sums."""
+    """The others send none, or are refused with noise on counts: models, ids, keys, bins, sums of dfr and d3m."""
     none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal", "refer"}
     head = {"features", "moments", "draw", "slope", "score"}
-    assert set(CATEGORIES) - set(NOISED) == none | head
+    attribution = {"measure", "gram", "squares", "scatter", "divide", "target", "align", "rank", "drop"}
+    assert set(CATEGORIES) - set(NOISED) == none | head | attribution
 
 
 def test_a_census_has_noise_and_adds_up_and_repeats_itself() -> None:

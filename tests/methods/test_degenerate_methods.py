@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import fedjtt
+from fedjtt.choices import REMOVING
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.errors import ConfigError
@@ -18,7 +19,7 @@ from tests.tiny import grouped, tiny_config, tiny_splits
 
 BOTH = pytest.mark.parametrize("robust", ["central", "federated"])
 KINDS: list[dict[str, Any]] = [
-    *({"method": name} for name in METHODS if name not in ("balance", "dfr")),
+    *({"method": name} for name in METHODS if name not in ("balance", "dfr", *REMOVING)),  # two labels and validation
     *({"method": "balance", "balance": kind} for kind in ("subset", "upsample", "upweight", "mixture")),
     {"method": "balance", "balance": "mixture", "mixture_cut": False},
     {"method": "balance", "balance": "subset", "groups": "inferred"},

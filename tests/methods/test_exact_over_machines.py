@@ -35,6 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lff": {"method": "lff"},
     "dfr": {"method": "dfr", "dfr_fits": 3},
     "dfr-class": {"method": "dfr", "dfr_fits": 3, "groups": "class", "dfr_penalty": 0.3},
+    **{
+        f"{method}-{kind}": {"method": method, "d3m_remove": 7, "projection_dimension": 32, "projection": kind}
+        for method, kind in (("d3m", "factored"), ("d3m", "dense"), ("auto-d3m", "factored"))
+    },
 }
 # Stage 1's weights differ by rounding, and a coefficient is large where a feature hardly varies: 1e-4 of it.
 RELATIVE = {"dfr": 1e-4, "dfr-class": 1e-4}

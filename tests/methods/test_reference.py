@@ -21,7 +21,10 @@ BOTH = pytest.mark.parametrize("robust", ["central", "federated"])
 
 
 def config_of(**changes: Any) -> RunConfig:
-    return tiny_config(**{"selection": "val-bias-unsupervised", "identify_rounds": 3, "robust_rounds": 3} | changes)
+    return tiny_config(
+        **{"selection": "val-bias-unsupervised", "identify_rounds": 3, "robust_rounds": 3, "projection_dimension": 16}
+        | changes
+    )
 
 
 @BOTH

@@ -219,6 +219,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "group-dro": {"method": "group-dro", "dro_step": 0.5},
     "group-dro-inferred": {"method": "group-dro", "groups": "inferred"},
     "cvar-dro": {"method": "cvar-dro"},
+    "d3m": {"method": "d3m", "d3m_remove": 9, "projection_dimension": 16, "d3m_models": 2},
+    "auto-d3m": {"method": "auto-d3m", "projection_dimension": 16},
     "local": {"identify": "local", "identify_guard": True},
     "federated": {"identify": "federated"},
     "stable": {"identify": "federated", "identify_stop": "stable", "identify_rounds": 4, "identify_guard": True},
@@ -238,6 +240,8 @@ def outcome_of(name: str, on: bool, machines: int = 4) -> Outcome:
 def known_of_all(outcome: Outcome) -> dict[str, Any]:
     """What does not depend on single machines or on the clock."""
     found = dict(outcome.result["identification"] or {})
+    if (removal := outcome.result["removal"]) is not None:
+        found["removal"] = {name: value for name, value in removal.items() if name != "targets"}
     for name in ("machines", "unevenness"):
         found.pop(name, None)
     return {**found, **{split: outcome.result[split]["groups"] for split in ("validation", "test")}}

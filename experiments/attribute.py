@@ -88,6 +88,7 @@ def attribute(folders: Sequence[Path], config: RunConfig, auto: bool) -> tuple[A
     auto : bool
         Find validation's groups, as ``auto-d3m`` does, in place of given ones.
     """
+    torch.set_num_threads(config.threads)
     splits = splits_of(config)
     projections = [_projection(folder, config, splits.train, number) for number, folder in enumerate(folders)]
     rows, settings = torch.arange(len(splits.train)), trak_settings(config)

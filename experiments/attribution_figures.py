@@ -72,7 +72,6 @@ def wga_against_removed(groups: Groups) -> Figure | None:
         if setting.get("method") in REMOVING and value is not None and removed is not None:
             line = setting.without("d3m-remove")
             lines.setdefault(line, {})[removed.mean] = (value, list(rows))
-    lines = {line: points for line, points in lines.items() if len(points) > 1 or _has_sign(line, groups)}
     if not any(len(points) > 1 for points in lines.values()):
         return None
     shown = [row for points in lines.values() for _, rows in points.values() for row in rows]
@@ -95,10 +94,6 @@ def wga_against_removed(groups: Groups) -> Figure | None:
     percent_axis(axes, "worst-group accuracy (test)")
     outside_legend(figure, axes)
     return figure
-
-
-def _has_sign(line: Setting, groups: Groups) -> bool:
-    return any(s.without("d3m-remove") == line and s.get("d3m-remove") == "sign" for s in groups)
 
 
 def _bounds(groups: Groups) -> Mapping[str, tuple[Sequence[Any], Estimate]]:

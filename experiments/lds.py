@@ -21,8 +21,8 @@ from torch import Tensor
 from experiments.options import merged, read_toml
 from fedjtt.api import simulate
 from fedjtt.attribution.kernel import solve
-from fedjtt.attribution.outputs import margins
-from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, target_sums
+from fedjtt.attribution.outputs import MARGIN, margins
+from fedjtt.attribution.trak import TrakSettings, projection_of
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.evaluation import outputs_of
@@ -79,17 +79,36 @@ def model_of(config: RunConfig, splits: Splits, weights: Tensor) -> FlatModel:
     return model
 
 
-def scores_of(settings: TrakSettings, models: Sequence[FlatModel], splits: Splits) -> Tensor:
+@dataclass(frozen=True)
+class Features:
+    """One model's features and outputs of train, and its features of the targets: few enough to be kept."""
+
+    train: Tensor
+    f: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, settings: TrakSettings, model: FlatModel, splits: Splits, number: int) -> "Features":
+        """Project the gradients of all examples."""
+        example = torch.zeros(1, *splits.train.x.shape[1:])
+        projection = projection_of(settings, model, example, number)
+        told = [
+            [projection.features(x, label) for x, label in projection.gradients.chunks(part, torch.arange(len(part)))]
+            for part in (splits.train, splits.test)
+        ]
+        phi, targets = (torch.cat([each for each, _ in chunks]).double() for chunks in told)
+        return cls(phi, torch.cat([f for _, f in told[0]]).double(), targets)
+
+
+def scores_of(models: Sequence[Features], kernel: str, ridge: float) -> Tensor:
     """Return every train example's score for every target, ``[examples, targets]``."""
-    train, test = splits.train, splits.test
-    rows, targets, example = torch.arange(len(train)), torch.arange(len(test)), torch.zeros(1, *train.x.shape[1:])
-    projections = [projection_of(settings, model, example, number) for number, model in enumerate(models)]
-    vectors = [
-        solve(gram_of(p, settings.kernel, train, rows), target_sums(p, test, targets, targets, len(test))[0],
-              settings.ridge)
-        for p in projections
-    ]  # fmt: skip
-    return influences(projections, vectors, train, rows)
+    inner, residual = [], []
+    for own in models:
+        weight = MARGIN.curvature(own.f, own.f) if kernel == "newton" else torch.ones_like(own.f)
+        gram = (own.train * weight.unsqueeze(1)).T @ own.train
+        inner.append(own.train @ solve(gram, own.targets, ridge).T)
+        residual.append(MARGIN.residual(own.f, own.f))
+    return torch.stack(inner).mean(dim=0) * torch.stack(residual).mean(dim=0).unsqueeze(1)
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
@@ -97,8 +116,8 @@ def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
     ranks = [each.argsort(dim=0).argsort(dim=0).double() for each in (first, second)]
     centred = [each - each.mean(dim=0) for each in ranks]
     lengths = [each.norm(dim=0) for each in centred]
-    products: Tensor = (centred[0] * centred[1]).sum(dim=0)
-    return products / (lengths[0] * lengths[1])
+    found: Tensor = (centred[0] * centred[1]).sum(dim=0) / (lengths[0] * lengths[1])
+    return found
 
 
 def linear_datamodeling_score(scores: Tensor, members: Tensor, outputs: Tensor) -> float:
@@ -113,7 +132,7 @@ def linear_datamodeling_score(scores: Tensor, members: Tensor, outputs: Tensor) 
     outputs : Tensor
         ``[halves, targets]``: of models that were trained on the halves.
     """
-    return float(rank_correlation(members.double() @ scores, outputs).mean())
+    return float(rank_correlation(members.double() @ scores.double(), outputs).mean())
 
 
 def measure(config: RunConfig, sizes: Sizes, out: Path, quick: bool = False) -> list[dict[str, Any]]:
@@ -132,20 +151,21 @@ def measure(config: RunConfig, sizes: Sizes, out: Path, quick: bool = False) -> 
         model_of(config, splits, trained(config.replace(seed=number), splits, out / "models" / f"{number}.npy"))
         for number in range(sizes.models)
     ]
-    found: dict[str, Tensor] = {}
+    features = {
+        kind: [Features.of(TrakSettings(projection=kind, seed=config.seed), model, splits, number)
+               for number, model in enumerate(models)]
+        for kind in PROJECTIONS
+    }  # fmt: skip
     lines = []
-    grid = product(PROJECTIONS, KERNELS[: 1 if quick else 2], RIDGES[1:2] if quick else RIDGES)
-    for projection, kernel, ridge in grid:
-        for count in (1, sizes.models):
-            settings = TrakSettings(projection=projection, kernel=kernel, ridge=ridge, seed=config.seed)
-            scores = scores_of(settings, models[:count], splits)
-            same = f"{kernel}/{ridge}/{count}"
-            found.setdefault(same, scores)
-            lines.append({
-                "projection": projection, "kernel": kernel, "ridge": ridge, "models": count,
-                "lds": linear_datamodeling_score(scores, members, torch.stack(outputs)),
-                "correlation-with-factored": float(rank_correlation(scores, found[same]).mean()),
-            })  # fmt: skip
+    grid = product(PROJECTIONS, KERNELS[: 1 if quick else 2], RIDGES[1:2] if quick else RIDGES, (1, sizes.models))
+    for kind, kernel, ridge, count in grid:
+        scores = scores_of(features[kind][:count], kernel, ridge)
+        other = scores if kind == PROJECTIONS[0] else scores_of(features[PROJECTIONS[0]][:count], kernel, ridge)
+        lines.append({
+            "projection": kind, "kernel": kernel, "ridge": ridge, "models": count,
+            "lds": linear_datamodeling_score(scores, members, torch.stack(outputs)),
+            "correlation-with-factored": float(rank_correlation(scores, other).mean()),
+        })  # fmt: skip
     return lines
 
 

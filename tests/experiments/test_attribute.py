@@ -52,14 +52,14 @@ def test_scores_pictures_and_the_examples_that_d3m_removes(call: Call, tmp_path:
     assert np.abs(both - alignment).max() > 0
     seed = ran(call, "seed", "--method", "erm", "--seed", "1")
     is_refused(
-        call("attribute", erm, seed, "--to", "x"), "seed has seed 1 and erm 0; attribute runs over the same data"
+        call, "seed has seed 1 and erm 0; attribute runs over the same data", "attribute", erm, seed, "--to", "x"
     )
     is_refused(
-        call("attribute", erm, "--to", "erm"), "--to is erm, which holds other files; name a new or empty folder"
+        call, "--to is erm, which holds other files; name a new or empty folder", "attribute", erm, "--to", "erm"
     )
-    is_refused(call("attribute", erm, "--to", "x", "--set", "method=jtt"), "method belongs to the run, which is done")
-    is_refused(call("attribute", erm, "--to", "x", "--set", "projection=sparse"), "projection is 'sparse'; allowed are")
+    is_refused(call, "method belongs to the run, which is done", "attribute", erm, "--to", "x", "--set", "method=jtt")
+    is_refused(call, "projection is 'sparse'; allowed are", "attribute", erm, "--to", "x", "--set", "projection=sparse")
 
 
 def test_what_is_no_run_is_one_line(call: Call) -> None:
-    is_refused(call("attribute", "nowhere", "--to", "x"), "nowhere is not a folder")
+    is_refused(call, "nowhere is not a folder", "attribute", "nowhere", "--to", "x")

@@ -1,4 +1,4 @@
-"""``fedjtt``: run, sweep, report, explain, data, deploy."""
+"""``fedjtt``: run, sweep, report, explain, analyse, data, deploy."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ import click
 import typer
 from rich.console import Console
 
+from experiments.analyse.commands import analyse
 from experiments.deploy.commands import deploy
 from experiments.options import merged, read_toml, with_config_options
 from fedjtt.config import RunConfig
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(analyse, name="analyse")
 app.add_typer(deploy, name="deploy")
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with keys of the run configuration.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times.")]

@@ -1,4 +1,4 @@
-"""``fedjtt analyse``: spectrum."""
+"""``fedjtt analyse``: spectrum, choose."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,3 +26,32 @@ def spectrum(
     from fedjtt.errors import ConfigError
 
     raise ConfigError(f"analyse spectrum {folders[0]}: not there yet")
+
+
+@analyse.command(name="choose")
+def choose_settings(
+    folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of a sweep over hyper-parameters.")],
+    tuned: Annotated[str, typer.Option(help="Keys to choose, comma-separated; all others tell the variants apart.")],
+    by: Annotated[
+        str, typer.Option(help="What of validation: val-worst-group, val-worst-class, val-average, …")
+    ] = "val-worst-group",
+    to: Annotated[
+        Path | None, typer.Option(help="Write the choices as [[sweep]] tables into this new TOML file.")
+    ] = None,
+) -> None:
+    """Choose every method's hyper-parameters by the validation split of a tuning sweep; test is not read."""
+    from rich.console import Console
+
+    from experiments.analyse.choose import choices_table, choices_toml, choose
+    from experiments.results import flatten, read_runs
+    from experiments.tables import as_rich
+    from fedjtt.errors import ConfigError
+    from fedjtt.tracking import write_atomically
+
+    if to is not None and to.exists():
+        raise ConfigError(f"{to} is there already; name a new file with --to, or move it away")
+    keys = [key.strip() for key in tuned.split(",") if key.strip()]
+    choices = choose([flatten(run) for run in read_runs(folder)], keys, by)
+    Console().print(as_rich(choices_table(choices, by)))
+    if to is not None:
+        write_atomically(to, choices_toml(choices, keys))

@@ -1,4 +1,4 @@
-"""``fedjtt analyse``: spectrum, choose."""
+"""``fedjtt analyse``: spectrum, choose, methods."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,3 +55,30 @@ def choose_settings(
     Console().print(as_rich(choices_table(choices, by)))
     if to is not None:
         write_atomically(to, choices_toml(choices, keys))
+
+
+@analyse.command(name="methods")
+def compare_methods(
+    folder: Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of a sweep over methods.")],
+    to: Annotated[Path, typer.Option(help="Folder for methods.md, methods.csv and methods.png.")] = Path("methods"),
+) -> None:
+    """Put methods side by side: central and federated, their cost, and the gap that each closes."""
+    from rich.console import Console
+
+    from experiments import drawing
+    from experiments.analyse.methods import comparison
+    from experiments.method_figures import wga_by_method
+    from experiments.results import flatten, read_exchanges, read_names, read_runs
+    from experiments.settings import by_setting
+    from experiments.tables import as_csv, as_markdown, as_rich
+    from fedjtt.tracking import write_atomically
+
+    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    table = comparison(groups, read_exchanges(folder))
+    Console().print(as_rich(table))
+    write_atomically(to / "methods.md", as_markdown(table))
+    write_atomically(to / "methods.csv", as_csv([table]))
+    figure = wga_by_method(groups)
+    if figure is not None:
+        drawing.save(figure, to / "methods.png")
+    Console().print(f"written: {to}", soft_wrap=True)

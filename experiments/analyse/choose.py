@@ -9,7 +9,7 @@ from experiments.config_keys import uses
 from experiments.results import CONFIG_KEYS, Row
 from experiments.settings import Setting, by_setting
 from experiments.statistics import Estimate, estimate
-from experiments.tables import Table, percent
+from experiments.tables import Table
 from fedjtt.errors import ConfigError, nearest
 
 MEASURES = {
@@ -84,7 +84,7 @@ def choices_table(choices: Sequence[Choice], by: str) -> Table:
     """Return one row a variant: how many were tried, what was chosen, and what all came to."""
     rows = tuple(
         (choice.variant.label, str(len(choice.tried)), _said(next(iter(choice.tried))),
-         "; ".join(f"{_said(values)}: {percent(value)}" for values, value in choice.tried.items()))
+         "; ".join(f"{_said(values)}: {100 * value.mean:.1f}" for values, value in choice.tried.items()))
         for choice in choices
     )  # fmt: skip
     seeds = max(value.n for choice in choices for value in choice.tried.values())

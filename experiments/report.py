@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import cost_figures, drawing, group_figures, method_figures, plots
-from experiments.answer import answer
+from experiments.answer import answer, question
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
 from experiments.results import (
@@ -130,7 +130,7 @@ def build_report(folder: Path) -> Path:
     ]
     path = folder / "report.html"
     sections = "\n".join(part for part in parts if part)
-    write_atomically(path, page("What distribution costs the worst group", _what(rows), sections))
+    write_atomically(path, page(question(groups), _what(rows), sections))
     return path
 
 

@@ -202,9 +202,9 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def speed_axis(axes: Axes, speeds: Sequence[float], name: str) -> None:
-    """Make the x axis logarithmic in multiples of the reference speed."""
-    low, high = min([*speeds, 1]) / 1.3, max([*speeds, 1]) * 1.3
+def ratio_axis(axes: Axes, ratios: Sequence[float], name: str) -> None:
+    """Make the x axis logarithmic in multiples of a reference, which is on it."""
+    low, high = min([*ratios, 1]) / 1.3, max([*ratios, 1]) * 1.3
     _log_axis(axes, low, high, lambda value: f"{value:g}×", most=9)
     axes.set_xlabel(name, fontsize=9)
 

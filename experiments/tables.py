@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from textwrap import fill
@@ -57,9 +57,13 @@ def provenance(rows: Sequence[Row], split: str = "test") -> str:
     seeds = sorted({row["config.seed"] for row in rows})
     named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
     spread = "mean ± half of the 95 % Student-t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
-    selections = sorted({str(row["config.selection"]) for row in rows})
-    chosen = "; ".join(f"{_SELECTIONS.get(name, 'the model')} (selection {name})" for name in selections)
-    return f"{split.capitalize()} split, {named}; {spread}. Selected: {chosen}."
+    return f"{split.capitalize()} split, {named}; {spread}. {selected(str(row['config.selection']) for row in rows)}"
+
+
+def selected(selections: Iterable[str]) -> str:
+    """Say which round's model runs kept, by their selections."""
+    chosen = (f"{_SELECTIONS.get(name, 'the model')} (selection {name})" for name in sorted(set(selections)))
+    return f"Selected: {'; '.join(chosen)}."
 
 
 def percent(value: Estimate | None) -> str:

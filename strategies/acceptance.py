@@ -21,13 +21,13 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "describe": ("examples",), "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT,
     "look": ("both", "either"),
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
-    "features": ("labels", "width"), "moments": ("rows",),
+    "features": ("labels", "width"), "moments": ("rows",), "spectrum": ("width",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
     "judge": ("label-errors", "label-sizes"),
     "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
-    "features": ("count",), "slope": ("rows",),
+    "features": ("count",), "slope": ("rows",), "spectrum": ("count",),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
@@ -81,7 +81,8 @@ class Acceptance(Known):
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
         fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
-        return {"fit": fitted, "learn": ("weights",), "lend": ("model",), **HEAD_ARRAYS}.get(action, ())
+        known = {"fit": fitted, "learn": ("weights",), "lend": ("model",), "spectrum": ("sums",), **HEAD_ARRAYS}
+        return known.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

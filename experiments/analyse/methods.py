@@ -1,13 +1,19 @@
 """Methods side by side: one row a method, central beside federated, what that costs, and the gap that it closes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from rich.console import Console
+
+from experiments import drawing
 from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
-from experiments.results import Row
-from experiments.settings import Groups, Setting, on_the_server
+from experiments.method_figures import wga_by_method
+from experiments.results import Row, flatten, read_exchanges, read_names, read_runs
+from experiments.settings import Groups, Setting, by_setting, on_the_server
 from experiments.statistics import Difference, by_seed, estimate, paired_difference
-from experiments.tables import WGA, Table, percent, points, provenance
+from experiments.tables import WGA, Table, as_csv, as_markdown, as_rich, percent, points, provenance
+from fedjtt.tracking import write_atomically
 
 HYPER_PARAMETERS = (
     "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
@@ -121,3 +127,16 @@ def _gap(rows: Sequence[Row], ends: Sequence[Sequence[Row]]) -> str:
         return "no gap"
     closed = f"{100 * (value - low) / (high - low):.0f} %".replace("-", "−")
     return f"{closed} = ({value:.1f} − {low:.1f}) / ({high:.1f} − {low:.1f})"
+
+
+def methods_report(folder: Path, to: Path, console: Console) -> None:
+    """Show the comparison of a sweep's methods; write methods.md, methods.csv and methods.png."""
+    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    table = comparison(groups, read_exchanges(folder))
+    console.print(as_rich(table))
+    write_atomically(to / "methods.md", as_markdown(table))
+    write_atomically(to / "methods.csv", as_csv([table]))
+    figure = wga_by_method(groups)
+    if figure is not None:
+        drawing.save(figure, to / "methods.png")
+    console.print(f"written: {to}", soft_wrap=True, highlight=False)

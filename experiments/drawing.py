@@ -39,11 +39,14 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def new_figure(height: float, note: str, panels: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    height: float, note: str, panels: int = 1, columns: int = 1, width_ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
     """Return a figure of the common width with a note below it, and its panels row by row."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.supxlabel(fill(note, 92, break_on_hyphens=False), fontsize=7, color="#444444", x=0.01, ha="left")
-    places = list(figure.subplots(-(-panels // columns), columns, squeeze=False).flat)
+    rows = -(-panels // columns)
+    places = list(figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios).flat)
     for empty in places[panels:]:
         empty.remove()
     for each in places[:panels]:

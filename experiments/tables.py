@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from textwrap import fill
@@ -157,8 +157,11 @@ def _summary_caption(rows: Sequence[Row], columns: dict[str, list[str]]) -> str:
     return " ".join([provenance(rows), *unsaid, *(text for name, text in meanings.items() if name in columns)])
 
 
-def comparisons(groups: Groups) -> list[Table]:
-    """Return the paired differences in WGA, a table a question; a question that no two settings answer is left out."""
+def comparisons(groups: Groups, asked: Mapping[str, Sequence[tuple[Setting, Setting]]] | None = None) -> list[Table]:
+    """Return the paired differences in WGA, a table a question; one that no two settings answer is left out.
+
+    Of `questions`, where no pairs are given by their question.
+    """
     every = [row for group in groups.values() for row in group]
     caption = (
         "Worst-group accuracy of the first setting minus that of the second, in percentage points: mean of the "
@@ -166,7 +169,8 @@ def comparisons(groups: Groups) -> list[Table]:
         f"{provenance(every)}"
     )
     columns = ("first − second", "difference", "interval", "verdict", "seed by seed")
-    tables = [Table(title, caption, columns, _differences(pairs, groups)) for title, pairs in questions(groups).items()]
+    asked = questions(groups) if asked is None else asked
+    tables = [Table(title, caption, columns, _differences(pairs, groups)) for title, pairs in asked.items()]
     return [table for table in tables if table.rows]
 
 

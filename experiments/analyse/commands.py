@@ -1,12 +1,14 @@
-"""``fedjtt analyse``: spectrum."""
+"""``fedjtt analyse``: spectrum, scaling, mixture."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 analyse = typer.Typer(
-    help="Look into what finished runs left: the spectra of the groups' features.",
+    help="Look into what finished runs left: spectra of the groups' features, accuracy against a network's size or a "
+    "mixture's ratio.",
     no_args_is_help=True,
 )
 
@@ -26,3 +28,23 @@ def spectrum(
     from fedjtt.errors import ConfigError
 
     raise ConfigError(f"analyse spectrum {folders[0]}: not there yet")
+
+
+Sweep = Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of a sweep, finished or not.")]
+To = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the results; none: one in SWEEP.")]
+
+
+@analyse.command()
+def scaling(folder: Sweep, to: To = None) -> None:
+    """Say what a network's size does: accuracies by width or depth for every variant of a sweep."""
+    from experiments.analyse.scaling import scaling_report
+
+    scaling_report(folder, to or folder / "scaling", Console())
+
+
+@analyse.command()
+def mixture(folder: Sweep, to: To = None) -> None:
+    """Say what a mixture's ratio does, with groups cut first and not."""
+    from experiments.analyse.mixture import mixture_report
+
+    mixture_report(folder, to or folder / "mixture", Console())

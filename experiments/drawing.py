@@ -93,6 +93,20 @@ def line_styles(lines: Iterable[Setting]) -> dict[Setting, dict[str, Any]]:
     return styles
 
 
+def distinct_styles(variants: Iterable[Setting]) -> dict[Setting, dict[str, Any]]:
+    """Return a colour and a marker for every variant: grey for ERM, hollow for federated ones."""
+    listed = list(variants)
+    others = [variant for variant in listed if variant.get("method") != "erm"]
+    styles = {}
+    for variant in listed:
+        index = others.index(variant) if variant in others else 0
+        colour = _COLOURS[index % len(_COLOURS)] if variant in others else GREY
+        styles[variant] = line_style(
+            variant, _MARKERS[index % len(_MARKERS)], colour, variant.get("robust") == "federated"
+        )
+    return styles
+
+
 def _same_kind(one: Setting, other: Setting) -> bool:
     seen = ("robust", "identify-schedule")
     differ = any(one.get(key) != other.get(key) for key in seen)

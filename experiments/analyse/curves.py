@@ -1,7 +1,7 @@
 """Test accuracy against a number of the setting, such as a network's size: a line for every variant."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,21 @@ from rich.console import Console
 from experiments.drawing import (
     GREEN,
     GREY,
+    distinct_styles,
     draw_means,
-    line_styles,
     new_figure,
     outside_legend,
     percent_axis,
     save,
 )
-from experiments.results import Row
-from experiments.settings import Groups, Setting
+from experiments.results import Row, flatten, read_names, read_runs
+from experiments.settings import Groups, Setting, by_setting
 from experiments.statistics import estimate
 from experiments.tables import WGA, Table, as_markdown, as_text, percent, provenance
 from fedjtt.errors import ConfigError
 from fedjtt.tracking import write_atomically
 
-MEASURES = {WGA: "worst-group accuracy (test)", "test.average-accuracy": "average accuracy (test)"}
+MEASURES = {WGA: "worst group (test)", "test.average-accuracy": "average (test)"}
 _WIDTHS = (5, 3)
 _ROOM = (0.17, 0.29)
 """Share of either panel's width that a tick's label takes."""
@@ -69,15 +69,23 @@ class Panel:
         return [row for rows in (*shown, *self.levels.values()) for row in rows]
 
 
-def same_for_all(groups: Groups) -> list[str]:
-    """Return which of robust mode and number of machines all runs share: labels need not say them."""
-    return [key for key in ("robust", "machines") if len({setting.get(key) for setting in groups}) == 1]
+def settings_of(folder: Path) -> Groups:
+    """Return a sweep's runs by setting; of robust mode and machines a setting says what differs between the runs."""
+    return said(by_setting([flatten(run) for run in read_runs(folder)], read_names(folder)))
 
 
-def curves_over(groups: Groups, key: str, unsaid: Collection[str], point: Callable[[Setting], Point]) -> dict[Any, Any]:
+def said(groups: Groups) -> Groups:
+    """Return the settings without the robust mode or the number of machines that all of them share."""
+    shared = [key for key in ("robust", "machines") if len({setting.get(key) for setting in groups}) == 1]
+    return {setting.without(*shared): rows for setting, rows in groups.items()}
+
+
+def curves_over(
+    settings: Iterable[Setting], key: str, unsaid: Collection[str], point: Callable[[Setting], Point]
+) -> dict[Setting, list[Point]]:
     """Return the variants that ran with several values of a key, each with its points in ascending order."""
     lines: dict[Setting, dict[float, Point]] = {}
-    for setting in groups:
+    for setting in settings:
         if setting.get(key) is not None:
             lines.setdefault(setting.without(key, *unsaid), {})[setting.get(key)] = point(setting)
     several = {line: points for line, points in lines.items() if len(points) > 1}
@@ -87,9 +95,9 @@ def curves_over(groups: Groups, key: str, unsaid: Collection[str], point: Callab
 def draw(panels: Sequence[Panel]) -> Figure:
     """Draw the panels, one below the other; a variant has the same style in all of them."""
     note = provenance([row for panel in panels for row in panel.rows])
-    height = 1.0 + 2.4 * len(panels)
+    height = 1.0 + 2.5 * len(panels)
     figure, places = new_figure(height, note, 2 * len(panels), columns=2, width_ratios=_WIDTHS)
-    styles = line_styles(dict.fromkeys(variant for panel in panels for variant in panel.curves))
+    styles = distinct_styles(dict.fromkeys(variant for panel in panels for variant in panel.curves))
     for number, panel in enumerate(panels):
         beside = places[2 * number : 2 * number + 2]
         for axes, measure, room in zip(beside, MEASURES, _ROOM, strict=True):

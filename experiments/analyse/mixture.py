@@ -14,11 +14,10 @@ from experiments.analyse.curves import (
     curves_over,
     draw,
     figures_of,
-    same_for_all,
+    settings_of,
     write,
 )
-from experiments.results import flatten, read_names, read_runs
-from experiments.settings import Groups, Setting, by_setting
+from experiments.settings import Groups, Setting
 from experiments.tables import Table, comparisons, provenance
 from fedjtt.errors import ConfigError
 
@@ -34,7 +33,7 @@ def mixture_report(folder: Path, place: Path, console: Console) -> None:
         Where no mixture ran with two ratios.
     """
     check_place(place)
-    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    groups = settings_of(folder)
     panel = ratio_panel(groups)
     if panel is None:
         raise ConfigError(
@@ -46,11 +45,9 @@ def mixture_report(folder: Path, place: Path, console: Console) -> None:
 
 def ratio_panel(groups: Groups) -> Panel | None:
     """Return the mixtures' lines, with ERM and other ways of balancing as levels; None without two ratios."""
-    unsaid = same_for_all(groups)
-    curves = curves_over(groups, RATIO, unsaid, lambda s: Point(float(s.get(RATIO)), f"{s.get(RATIO):g}", groups[s]))
-    others = {s: rows for s, rows in groups.items() if s.get("method") in ("erm", "balance") and not _mixed(s)}
-    levels = {setting.without(*unsaid): rows for setting, rows in others.items()}
-    return Panel("", "mixture-ratio: largest group over smallest", curves, levels) if curves else None
+    curves = curves_over(groups, RATIO, (), lambda s: Point(float(s.get(RATIO)), f"{s.get(RATIO):g}", groups[s]))
+    levels = {s: rows for s, rows in groups.items() if s.get("method") in ("erm", "balance") and not _mixed(s)}
+    return Panel("", RATIO, curves, levels) if curves else None
 
 
 def _mixed(setting: Setting) -> bool:
@@ -59,9 +56,8 @@ def _mixed(setting: Setting) -> bool:
 
 def ratio_rows(groups: Groups) -> list[Mapping[str, Any]]:
     """Return a line for every setting with numbers, for a CSV; others than mixtures have no ratio."""
-    unsaid = (RATIO, *same_for_all(groups))
     return [
-        {"variant": setting.without(*unsaid).label, RATIO: setting.get(RATIO), **figures_of(groups[setting])}
+        {"variant": setting.without(RATIO).label, RATIO: setting.get(RATIO), **figures_of(groups[setting])}
         for setting in _ordered(groups)
     ]
 

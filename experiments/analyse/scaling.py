@@ -14,11 +14,11 @@ from experiments.analyse.curves import (
     curves_over,
     draw,
     figures_of,
-    same_for_all,
+    settings_of,
     write,
 )
-from experiments.results import Row, flatten, read_names, read_runs
-from experiments.settings import Groups, Setting, by_setting
+from experiments.results import Row
+from experiments.settings import Groups, Setting
 from experiments.tables import Table, comparisons, provenance
 from fedjtt.errors import ConfigError, DataError
 
@@ -37,7 +37,7 @@ def scaling_report(folder: Path, place: Path, console: Console) -> None:
         Where no variant ran with networks of two sizes.
     """
     check_place(place)
-    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    groups = settings_of(folder)
     panels = size_panels(groups)
     if not panels:
         raise ConfigError(
@@ -49,7 +49,6 @@ def scaling_report(folder: Path, place: Path, console: Console) -> None:
 
 def size_panels(groups: Groups) -> list[Panel]:
     """Return a panel for every network and key that makes it larger, the other key being the same."""
-    unsaid = ("model", *SIZES, *same_for_all(groups))
     panels = []
     for model, key, other in _places(groups):
         here = {
@@ -57,7 +56,8 @@ def size_panels(groups: Groups) -> list[Panel]:
             for setting, rows in groups.items()
             if rows[0].get("config.model") == model and _other(rows[0], key) == other
         }
-        curves = curves_over(here, key, unsaid, lambda s, rows=here, key=key: _point(rows[s], key))  # type: ignore[misc]
+        points = {setting: _point(rows, key) for setting, rows in here.items()}
+        curves = curves_over(here, key, ("model", *SIZES), points.__getitem__)
         if curves:
             panels.append((model, key, other, curves))
     return [
@@ -120,10 +120,9 @@ def _ordered(groups: Groups) -> list[tuple[Setting, Sequence[Row]]]:
 
 def size_rows(groups: Groups) -> list[Mapping[str, Any]]:
     """Return a line for every setting with numbers, for a CSV."""
-    unsaid = ("model", *SIZES, *same_for_all(groups))
     return [
         {
-            "variant": setting.without(*unsaid).label,
+            "variant": setting.without("model", *SIZES).label,
             **{key: rows[0].get(f"config.{key}") for key in ("model", *SIZES)},
             "parameters": parameters_of(rows),
             **figures_of(rows),

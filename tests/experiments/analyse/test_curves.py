@@ -16,7 +16,7 @@ from experiments.analyse.curves import (
     curves_over,
     draw,
     figures_of,
-    same_for_all,
+    said,
     write,
 )
 from experiments.results import flatten
@@ -50,15 +50,15 @@ def labels(figure: Any, number: int) -> list[str]:
 
 
 def test_lines_have_at_least_two_points_in_ascending_order() -> None:
-    groups = groups_of([{"method": "jtt", "batch-size": size} for size in (64, 8, 16)] + [{"method": "erm"}], 1)
-    found = curves_over(groups, "batch-size", same_for_all(groups), lambda s: Point(s.get("batch-size"), "", groups[s]))
+    groups = said(groups_of([{"method": "jtt", "batch-size": size} for size in (64, 8, 16)] + [{"method": "erm"}], 1))
+    found = curves_over(groups, "batch-size", (), lambda s: Point(s.get("batch-size"), "", groups[s]))
     assert {line.label: [point.x for point in points] for line, points in found.items()} == {"JTT": [8, 16, 64]}
 
 
 def test_labels_leave_out_what_all_runs_share() -> None:
     several = [{"machines": machines} for machines in (1, 2)]
-    assert same_for_all(groups_of(several, 1)) == ["robust"]
-    assert same_for_all(groups_of(several[:1], 1)) == ["robust", "machines"]
+    assert [setting.label for setting in said(groups_of(several, 1))] == ["JTT, 1 machine", "JTT, 2 machines"]
+    assert [setting.label for setting in said(groups_of(several[:1], 1))] == ["JTT"]
 
 
 def test_ticks_that_would_touch_have_no_label() -> None:
@@ -72,8 +72,8 @@ def test_ticks_that_would_touch_have_no_label() -> None:
 def test_every_panel_has_both_accuracies_and_its_title() -> None:
     figure = draw([panel_of([1, 2]), panel_of([10, 20])])
     assert [axes.get_ylabel().split(" (")[0] for axes in figure.axes] == [
-        "worst-group accuracy",
-        "average accuracy",
+        "worst group",
+        "average",
     ] * 2
     assert [axes.get_title("left") for axes in figure.axes] == ["t", "", "t", ""]
     assert "seeds 0, 1" in figure.get_supxlabel().replace("\n", " ")

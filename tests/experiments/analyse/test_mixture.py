@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from experiments.analyse.curves import said
 from experiments.analyse.mixture import ratio_panel, ratio_rows, ratio_table
 from experiments.results import flatten
 from experiments.settings import Groups, by_setting
@@ -21,7 +22,9 @@ GRID: list[dict[str, Any]] = [
 
 
 def groups_of(grid: list[dict[str, Any]], seeds: int = 2) -> Groups:
-    return by_setting([flatten(synthetic_result({**values, "seed": seed})) for values in grid for seed in range(seeds)])
+    return said(
+        by_setting([flatten(synthetic_result({**values, "seed": seed})) for values in grid for seed in range(seeds)])
+    )
 
 
 def test_a_line_each_for_cut_and_not_between_the_levels_of_other_balancing() -> None:
@@ -81,7 +84,7 @@ def test_a_sweep_without_two_ratios_is_one_line(call: Call, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_from_a_sweep_to_its_figure(call: Call) -> None:
-    axes = ["--mixture-ratio", "1,4", "--mixture-cut", "true,false", "--machines", "1", "--seeds", "1"]
+    axes = ["--mixture-ratio", "1,4", "--set", "mixture-cut=true,false", "--machines", "1", "--seeds", "1"]
     kind = ["--method", "balance", "--balance", "mixture", "--model-width", ".0625"]
     code, _, err = call("sweep", *SMALL, *kind, *axes, "--out", "s", "--no-report", "--quiet", "--jobs", "1")
     assert (code, err) == (0, "")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from experiments.analyse.curves import said
 from experiments.analyse.scaling import parameters_of, short, size_panels, size_rows, size_table
 from experiments.results import flatten
 from experiments.settings import Groups, by_setting
@@ -33,7 +34,7 @@ def sized(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def groups_of(grid: list[dict[str, Any]], seeds: int = 2) -> Groups:
-    return by_setting([flatten(sized({**values, "seed": seed})) for values in grid for seed in range(seeds)])
+    return said(by_setting([flatten(sized({**values, "seed": seed})) for values in grid for seed in range(seeds)]))
 
 
 def test_a_panel_for_every_network_and_a_line_for_every_variant() -> None:
@@ -122,6 +123,7 @@ def test_differences_are_largest_minus_smallest(call: Call, tmp_path: Path) -> N
     assert (code, err) == (0, "")
     assert "Largest minus smallest network, paired" in out
     assert out.count("model-width 16 − model-width 0.5") == 4  # two variants, two networks
+    assert "machine" not in out
     assert (tmp_path / "sweep" / "scaling" / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
 

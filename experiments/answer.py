@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from experiments.page import counted
 from experiments.settings import Groups, Setting, on_one_machine, robust_modes
 from experiments.statistics import Difference, estimate
-from experiments.tables import WGA, percent, points, wga_difference
+from experiments.table import percent, points
+from experiments.tables import WGA, wga_difference
 
 _SEVERAL = 2
 _NAMED = 4

@@ -25,15 +25,8 @@ from experiments.results import (
     write_csv,
 )
 from experiments.settings import Groups, by_setting
-from experiments.tables import (
-    ORIGINAL,
-    as_csv,
-    as_html,
-    as_markdown,
-    as_text,
-    comparisons,
-    summary,
-)
+from experiments.table import as_csv, as_html, as_markdown, as_text
+from experiments.tables import ORIGINAL, comparisons, summary
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.errors import DataError, FedJTTError

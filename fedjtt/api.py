@@ -17,7 +17,7 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.hosts import hosts_of
-from fedjtt.methods.base import Array, trained_on
+from fedjtt.methods.base import Array, builder_of, trained_on
 from fedjtt.methods.group_moments import gather_spectra
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
@@ -189,10 +189,10 @@ def train(
     config = RunConfig.parse({"model": named, **{key.replace("_", "-"): value for key, value in settings.items()}})
     splits = _with_validation(datasets, config, sizes)
     builder = None if isinstance(model, str) else model
+    build = builder_of(config, builder)
     outcome = simulate(config, splits, _rows_of(partition, len(splits.train)), observer, None, builder)
-    network = build_model(
-        builder or config.model, tuple(splits.train.x.shape[1:]), sizes[0], torch_generator(0, "weights"), config.device
-    )
+    shape = tuple(splits.train.x.shape[1:])
+    network = build_model(build, shape, sizes[0], torch_generator(0, "weights"), config.device)
     network.load(torch.from_numpy(outcome.weights))
     return TrainedModel(network.module.eval(), outcome.result)
 

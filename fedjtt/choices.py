@@ -16,6 +16,9 @@ WITH_GROUPS = ("balance", "group-dro")
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
 
+SIZED_BY: dict[str, tuple[str, ...]] = {"lenet": ("width",), "mlp": ("width", "depth"), "logistic": ()}
+"""Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
+
 GROUPS = ("true", "inferred", "class")
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (

@@ -50,7 +50,8 @@ OTHER: dict[str, Any] = {
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
     "secure-aggregation": True, "on-restart": "resume",
-    "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "selection": "last",
+    "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -200,6 +201,8 @@ BAD: dict[str, list[Any]] = {
     "identify-server-learning-rate": [0, -1, math.nan, "much"],
     "proximal-mu": [-1],
     "fraction-train": [0, 1.1, math.nan, "half"],
+    "model-width": [0, -1, 65, math.nan, math.inf, "wide"],
+    "model-depth": [0, -1, 65, 1.5, "deep"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],
     "max-failed-rounds": [-1, 0.5, "many"],
     "round-timeout": [-1, math.inf, math.nan],
@@ -325,6 +328,26 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is for "
         "doing without; set identify-stop to stable",
         {"identify-stop": "stable"},
+    ),
+    (
+        {"model": "logistic", "model-width": 2},
+        "model-width is 2.0, but model is logistic; leave model-width out, or set model to lenet or mlp",
+        {"model-width": 1},
+    ),
+    (
+        {"model": "logistic", "model-depth": 1},
+        "model-depth is 1, but model is logistic; leave model-depth out, or set model to mlp",
+        {"model": "mlp"},
+    ),
+    (
+        {"model": "lenet", "model-depth": 3},
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"model-depth": 2},
+    ),
+    (
+        {"dataset": "digits", "model-depth": 3},  # auto: lenet
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"dataset": "adult"},
     ),
     (
         {"proximal-mu": 0.1, "aggregator": "fedmedian"},
@@ -516,6 +539,9 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
+            continue
+        if key == "model-depth":
+            assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID

@@ -12,7 +12,7 @@ from experiments.config_keys import uses
 from experiments.results import CONFIG_KEYS, Row, flatten, read_runs
 from experiments.settings import Setting, by_setting
 from experiments.statistics import Estimate, estimate
-from experiments.tables import Table, as_rich
+from experiments.table import Table, as_rich
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.tracking import write_atomically
 

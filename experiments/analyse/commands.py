@@ -60,3 +60,19 @@ def spectrum(
 
     place = to or (folders[0] / "spectrum" if len(folders) == 1 else Path("spectrum"))
     spectrum_report(folders, place, top, data_dir, quiet, Console(), Console(stderr=True))
+
+
+@analyse.command()
+def scaling(folder: Sweep, to: To = None) -> None:
+    """Say what a network's size does: accuracies by width or depth for every variant of a sweep."""
+    from experiments.analyse.scaling import scaling_report
+
+    scaling_report(folder, to or folder / "scaling", Console())
+
+
+@analyse.command()
+def mixture(folder: Sweep, to: To = None) -> None:
+    """Say what a mixture's ratio does, with groups cut first and not."""
+    from experiments.analyse.mixture import mixture_report
+
+    mixture_report(folder, to or folder / "mixture", Console())

@@ -12,7 +12,8 @@ from experiments.method_figures import wga_by_method
 from experiments.results import Row, flatten, read_exchanges, read_names, read_runs
 from experiments.settings import Groups, Setting, by_setting, on_the_server
 from experiments.statistics import Difference, by_seed, estimate, paired_difference
-from experiments.tables import WGA, Table, as_csv, as_markdown, as_rich, percent, points, provenance
+from experiments.table import Table, as_csv, as_markdown, as_rich, percent, points
+from experiments.tables import WGA, provenance
 from fedjtt.tracking import write_atomically
 
 HYPER_PARAMETERS = (

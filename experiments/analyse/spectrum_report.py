@@ -13,7 +13,7 @@ from experiments.analyse.spectrum_tables import correlation_table, imbalance_tab
 from experiments.drawing import save
 from experiments.progress import SweepProgress
 from experiments.results import Row
-from experiments.tables import as_markdown, as_text
+from experiments.table import as_markdown, as_text
 from fedjtt.errors import ConfigError
 from fedjtt.tracking import write_atomically
 

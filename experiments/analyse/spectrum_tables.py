@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from experiments.analyse.spectrum import Analysed, BySetting, Names, points_of, provenance
 from experiments.statistics import Estimate, mean_interval, spearman
-from experiments.tables import Table, points
+from experiments.table import Table, points
 from fedjtt.spectrum import GroupSpectrum, Imbalance
 
 NO_NUMBER = "–"

@@ -7,26 +7,12 @@ from rich.console import Console
 
 from experiments.results import flatten, read_runs
 from experiments.settings import Groups, by_setting
-from experiments.tables import (
-    Table,
-    as_csv,
-    as_html,
-    as_markdown,
-    as_rich,
-    as_text,
-    comparisons,
-    contrast,
-    erm_for,
-    original_setting,
-    provenance,
-    speed_ups,
-    summary,
-)
+from experiments.table import Table, as_csv, as_html, as_markdown, as_rich, as_text
+from experiments.tables import comparisons, contrast, erm_for, original_setting, provenance, speed_ups, summary
 from fedjtt.config import RunConfig
 from tests.experiments.test_results import ORIGINAL, synthetic_result, write_sweep
 
 Values = dict[str, Any]
-TABLE = Table("a < b", "5 < 6 & more", ("setting", "x|y"), (("<b>", "1 | 2"), ("JTT, 1 machine", "–")))
 
 
 def groups_of(*cases: tuple[Values, list[float]]) -> Groups:
@@ -192,17 +178,6 @@ def test_every_form_shows_the_same_cells(tmp_path: Path) -> None:
         assert all(cell in text for row in table.rows for cell in row)
     read = list(csv.reader(io.StringIO(as_csv([table]))))
     assert read == [["table", *table.columns], *([table.title, *row] for row in table.rows)]
-
-
-def test_markup_in_cells_is_text() -> None:
-    assert "<td>1 | 2</td>" in as_html(TABLE)
-    assert "&lt;b&gt;" in as_html(TABLE)
-    assert "<b>" not in as_html(TABLE)
-    assert "5 &lt; 6 &amp; more" in as_html(TABLE)
-    assert "| <b> | 1 \\| 2 |" in as_markdown(TABLE)
-    assert as_text(TABLE).splitlines()[1:4] == [
-        "setting           x|y", "--------------  -----", "<b>             1 | 2"
-    ]  # fmt: skip
 
 
 def test_where_methods_were_tuned_the_one_erm_is_compared_with() -> None:

@@ -42,7 +42,8 @@ def bad_value(config: "RunConfig") -> str | None:
 
 # Keys that say how a dataset is made or spread, with the value that says nothing.
 OF_PAINTED_DATA = {
-    "difficulty": "auto", "spurious-strength": "auto", "core-noise": 0.0, "corner": "top-right", "download": False,
+    "difficulty": "auto", "spurious-strength": "auto", "class-imbalance": 1.0, "core-noise": 0.0, "corner": "top-right",
+    "download": False,
 }  # fmt: skip
 OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 

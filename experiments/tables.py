@@ -29,6 +29,9 @@ ORIGINAL = {
 }
 """How the original experiment identified (runs of earlier versions lack some keys); a speed-up's second reference."""
 
+_TUNED = ("learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm")
+"""What a comparison of methods sets for each of them by validation."""
+
 _SELECTIONS = {
     "last": "the last round's model",
     "val-worst-group": "the round with the best worst-group accuracy on validation",
@@ -222,15 +225,18 @@ def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
 def erm_for(setting: Setting, groups: Groups) -> Setting | None:
     """Return ERM at the same robust mode and machines; else central ERM, which is the same on any number of them.
 
-    The number of epochs may differ: an ERM epoch is shorter than one over upsampled data.
+    The number of epochs may differ: an ERM epoch is shorter than one over upsampled data. Where each method was tuned
+    for itself, there is one ERM that differs in what was tuned: then that one.
     """
-    erms = [
-        other for other in groups
-        if other.get("method") == "erm" and other.agrees(setting, "method", "robust", "machines", "robust-epochs")
-    ]  # fmt: skip
-    same = [other for other in erms if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
-    central = [other for other in erms if other.get("robust") == "central"]
-    return next(iter(same + central), None)
+    apart = ("method", "robust", "machines", "robust-epochs")
+    erms = [other for other in groups if other.get("method") == "erm" and other.agrees(setting, *apart, *_TUNED)]
+    for ignored in (apart, (*apart, *_TUNED)):
+        alike = [other for other in erms if other.agrees(setting, *ignored)]
+        same = [other for other in alike if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
+        found = same or [other for other in alike if other.get("robust") == "central"]
+        if found and (ignored == apart or len(found) == 1):
+            return found[0]
+    return None
 
 
 def _interval(difference: Difference) -> str:

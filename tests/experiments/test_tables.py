@@ -205,6 +205,18 @@ def test_markup_in_cells_is_text() -> None:
     ]  # fmt: skip
 
 
+def test_where_methods_were_tuned_the_one_erm_is_compared_with() -> None:
+    tuned = {"method": "group-dro", "learning-rate": 0.03, "machines": 1}
+    erm = {"method": "erm", "learning-rate": 0.01, "machines": 1}
+    groups = groups_of((erm, [0.1, 0.2]), (tuned, [0.6, 0.7]))
+    first, second = groups
+    assert erm_for(second, groups) == first
+    two = groups_of((erm, [0.1]), ({**erm, "learning-rate": 0.02}, [0.1]), (tuned, [0.6]))
+    assert erm_for(list(two)[-1], two) is None  # which of them?
+    other_data = groups_of(({**erm, "dataset": "spuco-mnist"}, [0.1]), ({**tuned, "dataset": "digits"}, [0.6]))
+    assert erm_for(list(other_data)[-1], other_data) is None
+
+
 def test_other_methods_are_compared_with_erm() -> None:
     grid: list[dict[str, Any]] = [{"method": "erm"}, {"method": "lff"}, {"method": "balance", "groups": "class"}]
     groups = by_setting([flatten(synthetic_result({**each, "seed": seed})) for each in grid for seed in (0, 1)])

@@ -49,7 +49,7 @@ def comparison(groups: Groups, exchanges: Mapping[str, int]) -> Table:
         shown = next(setting for setting in (central, spread) if setting is not None)
         name = variant.without(*HYPER_PARAMETERS).label
         lines.append((
-            name, variant.label[len(name) + 2 :] or "–", reads_groups(groups[shown][0]),
+            name, _how_set(variant.label, name), reads_groups(groups[shown][0]),
             str(len(by_seed(groups[shown], WGA))),
             percent(estimate(groups[central], WGA)) if central else "–",
             percent(estimate(groups[shown], "test.average-accuracy")),
@@ -62,6 +62,11 @@ def comparison(groups: Groups, exchanges: Mapping[str, int]) -> Table:
     columns = ("method", "set", "group labels", "seeds", "central WGA, %", "average, %", "federated WGA, %",
                "federated − central", "bytes", "exchanges", "gap closed")  # fmt: skip
     return Table("The methods side by side", _caption(rows), columns, tuple(lines))
+
+
+def _how_set(label: str, name: str) -> str:
+    """Return what a label says beyond a method's name."""
+    return ", ".join(part for part in label.split(", ") if part not in name.split(", ")) or "–"
 
 
 def _mode(setting: Setting) -> str:

@@ -45,6 +45,17 @@ def test_federated_is_paired_with_central_by_seed() -> None:
     assert _table()["ERM"]["federated WGA, %"] == "–"
 
 
+def test_how_a_method_was_set_stands_apart_from_what_it_is() -> None:
+    grid: list[dict[str, Any]] = [
+        {"method": "erm", "learning-rate": 0.01}, {"method": "erm", "learning-rate": 0.2, "selection": "last"},
+        {"method": "jtt"}, {"method": "group-dro"}, {"method": "lff"},
+    ]  # fmt: skip
+    table = comparison(by_setting([flatten(synthetic_result({**values, "machines": 1})) for values in grid]), {})
+    assert [row[:2] for row in table.rows if row[0].startswith("ERM")] == [
+        ("ERM", "learning-rate 0.01"), ("ERM, selection last", "learning-rate 0.2"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("values", "split"),
     [

@@ -12,25 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.explain import read_run
+from experiments.analyse.finished import FinishedRun, finished_runs
 from fedjtt.attribution.alignment import group_weights
 from fedjtt.attribution.kernel import solve
 from fedjtt.attribution.projection import Projection
-from fedjtt.attribution.pseudo_groups import first_component, normalised, root_of, sides
+from fedjtt.attribution.pseudo_groups import basis_of, first_component, normalised, sides
 from fedjtt.attribution.trak import gram_of, influences, projection_of, squares_of, stacked, target_sums
+from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.errors import ConfigError
 from fedjtt.keys.attribution import AttributionKeys
 from fedjtt.keys.field import kebab
 from fedjtt.methods.attribute import trak_settings
+from fedjtt.methods.base import builder_of
 from fedjtt.models import build_model
 from fedjtt.provide import splits_of
 from fedjtt.seeding import torch_generator
 from fedjtt.tracking import write_atomically
 
-MAY_CHANGE = (*map(kebab, AttributionKeys.model_fields), "groups", "data-dir")
-SAME = ("dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "model")
+MAY_CHANGE = (*map(kebab, AttributionKeys.model_fields), "groups")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -58,29 +59,37 @@ class Attribution:
     names: list[str]
 
 
-def config_of_runs(folders: Sequence[Path], changes: Mapping[str, Any]) -> RunConfig:
-    """Return the config by which finished runs are attributed: the first's, with other ways to attribute.
+def runs_of(
+    folders: Sequence[Path], changes: Mapping[str, Any], data_dir: Path | None
+) -> tuple[list[FinishedRun], RunConfig]:
+    """Return finished runs, and the config by which they are attributed: the first's, with other ways to attribute.
 
     Raises
     ------
     ConfigError
-        Where the runs' data or networks differ, or a change is about something else.
+        Where the runs' data or networks differ, a change is about something else, or the data is the machines' own.
     """
     for key in changes:
         if key not in MAY_CHANGE:
             raise ConfigError(f"{key} belongs to the run, which is done; --set takes {', '.join(MAY_CHANGE)}")
-    configs = [read_run(folder)[0]["config"] for folder in folders]
-    for folder, other in zip(folders[1:], configs[1:], strict=True):
-        for key in SAME:
-            if other[key] != configs[0][key]:
+    runs = finished_runs(folders, data_dir)
+    first = runs[0].config
+    for run in runs[1:]:
+        one, other = first.subset(STAGE_KEYS), run.config.subset(STAGE_KEYS)
+        for key in STAGE_KEYS:
+            if one[key] != other[key]:
                 raise ConfigError(
-                    f"{folder} has {key} {other[key]!r} and {folders[0]} {configs[0][key]!r}; attribute runs over the "
+                    f"{run.folder} has {key} {other[key]!r} and {runs[0].folder} {one[key]!r}; attribute runs over the "
                     "same data and network together, or each alone"
                 )
-    return RunConfig.parse({**configs[0], **changes})
+    if first.own_data:
+        raise ConfigError(
+            f"{runs[0].folder} is a run over machines' own rows, where scores stay; method = d3m removes by them"
+        )
+    return runs, RunConfig.parse({**first.flat(), **changes})
 
 
-def attribute(folders: Sequence[Path], config: RunConfig, auto: bool) -> tuple[Attribution, Splits]:
+def attribute(runs: Sequence[FinishedRun], config: RunConfig, auto: bool) -> tuple[Attribution, Splits]:
     """Score the train examples of finished runs' data by their models, averaged.
 
     Parameters
@@ -90,7 +99,7 @@ def attribute(folders: Sequence[Path], config: RunConfig, auto: bool) -> tuple[A
     """
     torch.set_num_threads(config.threads)
     splits = splits_of(config)
-    projections = [_projection(folder, config, splits.train, number) for number, folder in enumerate(folders)]
+    projections = [_projection(run, config, splits.train, number) for number, run in enumerate(runs)]
     rows, settings = torch.arange(len(splits.train)), trak_settings(config)
     kernels = [gram_of(each, settings.kernel, splits.train, rows) for each in projections]
     group, names = _groups(splits, config) if not auto else _found(projections, kernels, splits, settings.ridge)
@@ -105,10 +114,10 @@ def attribute(folders: Sequence[Path], config: RunConfig, auto: bool) -> tuple[A
     return Attribution(by_group, by_group @ weights, weights, losses / counts.clamp(min=1), counts, names), splits
 
 
-def _projection(folder: Path, config: RunConfig, train: GroupedDataset, number: int) -> Projection:
+def _projection(run: FinishedRun, config: RunConfig, train: GroupedDataset, number: int) -> Projection:
     shape = tuple(train.x.shape[1:])
-    model = build_model(config.model, shape, train.num_labels, torch_generator(0, "weights"), config.device)
-    model.load(torch.from_numpy(np.load(folder / "weights.npy")))
+    model = build_model(builder_of(config), shape, train.num_labels, torch_generator(0, "weights"), config.device)
+    model.load(torch.from_numpy(run.weights()))
     return projection_of(trak_settings(config), model, torch.zeros(1, *shape, device=config.device), number)
 
 
@@ -123,9 +132,8 @@ def _found(
     projections: Sequence[Projection], kernels: Sequence[Tensor], splits: Splits, ridge: float
 ) -> tuple[Tensor, list[str]]:
     """Return Auto-D3M's groups of validation."""
-    root = root_of(squares_of(projections, splits.train, torch.arange(len(splits.train))))
-    parts = root.view(len(kernels), -1, root.shape[1])
-    basis = torch.cat([solve(k, p.T, ridge).T for k, p in zip(kernels, parts, strict=True)])
+    squares = squares_of(projections, splits.train, torch.arange(len(splits.train)))
+    basis = basis_of(squares, kernels, ridge)
     validation = splits.validation
     chunks = projections[0].gradients.chunks(validation, torch.arange(len(validation)))
     points = normalised(torch.cat([stacked(projections, x, y)[0] @ basis for x, y in chunks]))
@@ -173,7 +181,7 @@ def write(attribution: Attribution, splits: Splits, config: RunConfig, folder: P
     rows = zip(attribution.names, attribution.counts.tolist(), attribution.losses.tolist(),
                attribution.weights.tolist(), strict=True)  # fmt: skip
     about = {
-        "settings": {key: config.flat()[key] for key in MAY_CHANGE if key != "data-dir"},
+        "settings": {key: config.flat()[key] for key in MAY_CHANGE},
         "targets": [dict(zip(("group", "count", "loss", "weight"), row, strict=True)) for row in rows],
         "removed": [{"number": k, "by-group": counts} for k, counts in removed_by_group(attribution, train)],
     }

@@ -1,4 +1,4 @@
-"""``fedjtt``: run, sweep, report, explain, attribute, data, deploy."""
+"""``fedjtt``: run, sweep, report, explain, analyse, attribute, data, deploy."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ import click
 import typer
 from rich.console import Console
 
+from experiments.analyse.commands import analyse
 from experiments.deploy.commands import deploy
 from experiments.options import merged, read_toml, with_config_options
 from fedjtt.config import RunConfig
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(analyse, name="analyse")
 app.add_typer(deploy, name="deploy")
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with keys of the run configuration.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times.")]
@@ -101,12 +103,15 @@ def attribute(
     ] = None,
     auto: Annotated[bool, typer.Option("--auto", help="Find validation's groups, as auto-d3m does.")] = False,
     k: Annotated[int, typer.Option("-k", min=1, help="Pictures of the most harmful, and of the most helpful.")] = 16,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the data is now; none: where it was.")
+    ] = None,
 ) -> None:
     """Score every train example by what it does to validation's groups, by the models of runs: who harms, who helps."""
     given = merged({}, settings or [], {})
     from experiments.commands import attribute_command
 
-    attribute_command(folders, given, to, auto, k, Console())
+    attribute_command(folders, given, to, auto, k, data_dir, Console())
 
 
 @app.command()

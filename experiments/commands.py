@@ -110,14 +110,20 @@ def explain_command(folder: Path, console: Console) -> None:
 
 
 def attribute_command(
-    folders: Sequence[Path], changes: dict[str, Any], to: Path, auto: bool, k: int, console: Console
+    folders: Sequence[Path],
+    changes: dict[str, Any],
+    to: Path,
+    auto: bool,
+    k: int,
+    data_dir: Path | None,
+    console: Console,
 ) -> None:
     """Score the train examples of finished runs, write the scores, and show who is among the most harmful."""
-    from experiments.attribute import attribute, check_folder, config_of_runs, removed_by_group, write
+    from experiments.attribute import attribute, check_folder, removed_by_group, runs_of, write
 
-    config = config_of_runs(folders, changes)
+    runs, config = runs_of(folders, changes, data_dir)
     check_folder(to)
-    attribution, splits = attribute(folders, config, auto)
+    attribution, splits = attribute(runs, config, auto)
     write(attribution, splits, config, to)
     console.print(_targets_table(attribution))
     console.print(_removed_table(removed_by_group(attribution, splits.train), splits))

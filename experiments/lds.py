@@ -26,6 +26,7 @@ from fedjtt.attribution.trak import TrakSettings, projection_of
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.evaluation import outputs_of
+from fedjtt.methods.base import builder_of
 from fedjtt.models import FlatModel, build_model
 from fedjtt.provide import splits_of
 from fedjtt.seeding import torch_generator
@@ -74,7 +75,7 @@ def trained(config: RunConfig, splits: Splits, path: Path) -> Tensor:
 def model_of(config: RunConfig, splits: Splits, weights: Tensor) -> FlatModel:
     """Return a network with the given weights."""
     shape, labels = tuple(splits.train.x.shape[1:]), splits.train.num_labels
-    model = build_model(config.model, shape, labels, torch_generator(0, "weights"))
+    model = build_model(builder_of(config), shape, labels, torch_generator(0, "weights"))
     model.load(weights)
     return model
 

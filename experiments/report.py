@@ -9,7 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import attribution_figures, cost_figures, drawing, group_figures, method_figures, plots
+from experiments import attribution_figures, cost_figures, drawing, epoch_figures, group_figures, method_figures, plots
+from experiments.answer import answer, question
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
 from experiments.results import (
@@ -23,21 +24,10 @@ from experiments.results import (
     read_runs,
     write_csv,
 )
-from experiments.settings import Groups, Setting, by_setting, on_one_machine, robust_modes
-from experiments.statistics import Difference, estimate
-from experiments.tables import (
-    ORIGINAL,
-    WGA,
-    as_csv,
-    as_html,
-    as_markdown,
-    as_text,
-    comparisons,
-    percent,
-    points,
-    summary,
-    wga_difference,
-)
+from experiments.rounds import rounds_csv
+from experiments.settings import Groups, by_setting
+from experiments.table import as_csv, as_html, as_markdown, as_text
+from experiments.tables import ORIGINAL, comparisons, summary
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.errors import DataError, FedJTTError
@@ -87,9 +77,9 @@ _FIGURES = {
         "the majority, with ERM and dataset balancing as horizontal lines; the tables have the numbers.",
         "runs of d3m or auto-d3m that removed at least two different numbers",
     ),
-    "rounds": (
-        "Worst-group accuracy by round",
-        "Line chart: worst-group accuracy on validation after each round of the robust stage.",
+    "epochs": (
+        "Accuracy over training",
+        "Line chart: worst-group, worst-class and average accuracy on validation over the epochs of the robust stage.",
         "runs of at least two rounds with their metrics.jsonl",
     ),
     "groups": (
@@ -107,7 +97,7 @@ _FIGURES = {
 
 
 def build_report(folder: Path) -> Path:
-    """Write results.csv, summary.{txt,md,csv}, comparisons.csv, figures/*.png and report.html; return the last's path.
+    """Write {results,rounds,comparisons}.csv, summary.{txt,md,csv}, figures/*.png and report.html; return its path.
 
     The same results give the same files; a figure whose runs are not there is left out, and the page says so.
 
@@ -127,7 +117,9 @@ def build_report(folder: Path) -> Path:
     write_atomically(folder / "summary.csv", as_csv(tables[:1]))
     write_atomically(folder / "comparisons.csv", as_csv(tables[1:]))
     splits, missing = load_splits(runs[0])
-    figures = draw(runs, groups, read_histories(folder), splits)
+    histories = read_histories(folder)
+    write_atomically(folder / "rounds.csv", rounds_csv(groups, histories))
+    figures = draw(runs, groups, histories, splits)
     parts = [
         f'<p class="answer">{escape(said).replace(" %", "&nbsp;%")}</p>',
         section(tables[0].title, as_html(tables[0])),
@@ -140,69 +132,8 @@ def build_report(folder: Path) -> Path:
     ]
     path = folder / "report.html"
     sections = "\n".join(part for part in parts if part)
-    write_atomically(path, page("What distribution costs the worst group", _what(rows), sections))
+    write_atomically(path, page(question(groups), _what(rows), sections))
     return path
-
-
-def answer(groups: Groups) -> str:
-    """Say in a sentence or two what distribution costs the worst group, and whether the robust mode matters."""
-    spread = [s for s in groups if s.get("method") == "jtt" and s.get("machines") > 1 and on_one_machine(s, groups)]
-    if not spread:
-        return _no_answer(groups)
-    if not any(row.get(WGA) for rows in groups.values() for row in rows):
-        return "No run got the worst group right at all (0 % on test), so these runs cannot tell the settings apart."
-    lines = Counter(s.without("machines") for s in spread)  # the variant that most machine counts have
-    variant = max(lines, key=lambda line: lines[line])
-    chosen = robust_modes(max((s for s in spread if s.without("machines") == variant), key=_machines), spread)
-    most, further = _machines(chosen[0]), variant.without("method", "robust").label
-    parts: list[str] = []
-    for setting in chosen:
-        reference = on_one_machine(setting, groups)
-        difference = wga_difference(setting, reference, groups) if reference is not None else None
-        if difference is not None:
-            change, figures = _change(difference)
-            parts.append(f"{change} with {setting.get('robust')} robust training ({figures})")
-    if not parts:
-        return _no_answer(groups)
-    where = f" ({further})" if further else ""
-    first = f"On {most} machines instead of one{where}, JTT's worst-group accuracy on test {' and '.join(parts)}."
-    return first + _robust_matters(chosen, groups)
-
-
-def _machines(setting: Setting) -> int:
-    return int(setting.get("machines"))
-
-
-def _change(difference: Difference) -> tuple[str, str]:
-    """Return what a difference does to an accuracy, and the figures behind it."""
-    over_seeds, seeds = difference.estimate, difference.estimate.n
-    figures = f"{100 * difference.first:.1f} % instead of {100 * difference.second:.1f} %"
-    if not any(difference.by_seed.values()):
-        return "is the same in every seed", f"{figures}, {counted(seeds, 'seed')}"
-    if over_seeds.half is None:
-        return f"differs by {points(over_seeds.mean)} points", f"{figures}; one seed, so there is no interval"
-    figures += f"; 95 % interval {points(over_seeds.low)} to {points(over_seeds.high)}, {seeds} paired seeds"
-    if difference.covers_zero:
-        return "is not distinguishable", f"{points(over_seeds.mean)} points, {figures}"
-    return f"{'rises' if over_seeds.mean > 0 else 'falls'} by {100 * abs(over_seeds.mean):.1f} points", figures
-
-
-def _robust_matters(chosen: Sequence[Setting], groups: Groups) -> str:
-    sides = {setting.get("robust"): setting for setting in chosen}
-    if not {"central", "federated"} <= sides.keys():
-        return ""
-    difference = wga_difference(sides["federated"], sides["central"], groups)
-    if difference is None:
-        return ""
-    change, figures = _change(difference)
-    return f" From central to federated robust training, on as many machines, it {change} ({figures})."
-
-
-def _no_answer(groups: Groups) -> str:
-    found = [(setting.label, percent(value)) for setting, rows in groups.items() if (value := estimate(rows, WGA))]
-    shown = "; ".join(f"{label}: {value} %" for label, value in found[:4])
-    why = "These runs do not say what distribution costs the worst group: JTT has to run on one and on more machines."
-    return f"{why} Worst-group accuracy on test: {shown or 'not known, no run has groups'}."
 
 
 def load_splits(run: Mapping[str, Any]) -> tuple[Splits | None, str]:
@@ -232,7 +163,7 @@ def draw(
         "wga-bytes": cost_figures.wga_against_bytes(groups),
         "identification-speed-up": cost_figures.error_set_against_speed_up(groups),
         "wga-removed": attribution_figures.wga_against_removed(groups),
-        "rounds": plots.wga_by_round(groups, histories),
+        "epochs": epoch_figures.accuracy_by_epoch(groups, histories),
         "groups": group_figures.group_accuracies(runs, groups, splits=splits),
         "samples": sheet,
     }

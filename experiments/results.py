@@ -1,6 +1,8 @@
 """Reading what runs left: every finished run's result, as nested dicts, as flat rows and as one CSV."""
 
+import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,19 @@ def read_histories(folder: Path) -> dict[str, list[dict[str, Any]]]:
             lines = [json.loads(line) for line in metrics.read_text().splitlines() if line.strip()]
             histories[str(_read_json(path / "result.json")["run-id"])] = lines
     return histories
+
+
+def read_exchanges(folder: Path) -> dict[str, int]:
+    """Return, by run id, how many messages the busiest machine was sent; 0 for a run that sent none."""
+    exchanges = {}
+    for path in run_folders(folder):
+        sent: Counter[str] = Counter()
+        if (path / "ledger.csv").is_file():
+            with (path / "ledger.csv").open(newline="") as ledger:
+                for line in csv.DictReader(ledger):
+                    sent[line["machine"]] += int(line["messages"])
+        exchanges[str(_read_json(path / "result.json")["run-id"])] = max(sent.values(), default=0)
+    return exchanges
 
 
 def read_environments(folder: Path) -> dict[str, list[str]]:

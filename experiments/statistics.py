@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]  # comes with scikit-learn; scipy.stats is slow
 
 LEVEL = 0.95
@@ -120,6 +121,17 @@ def speed_up(
     """Return the reference's CPU seconds divided by these runs', seed by seed; None where they share no seed."""
     ours, theirs = by_seed(rows, measure), by_seed(reference, measure)
     return mean_interval(theirs[seed] / ours[seed] for seed in sorted(ours.keys() & theirs.keys()) if ours[seed] > 0)
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation, equal values sharing their mean rank.
+
+    None with fewer than three pairs, or where all values of a side are equal.
+    """
+    if len(first) < 3:
+        return None
+    found = float(pd.Series(first).rank().corr(pd.Series(second).rank()))
+    return None if math.isnan(found) else found
 
 
 def wilson(correct: int, count: int) -> tuple[float, float] | None:

@@ -15,6 +15,11 @@ AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
 
 
+def model_of(config: "RunConfig") -> str:
+    """Return the network's name, also where the config has not been resolved yet."""
+    return AUTO_MODEL.get(config.dataset, "lenet") if config.model == "auto" else config.model
+
+
 def automatic(config: "RunConfig") -> dict[str, Any]:
     """Return the values of the keys that are ``auto``, by attribute name.
 
@@ -27,7 +32,7 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         "robust_epochs": AUTO_EPOCHS.get(config.method, 2.0),
         "robust_rounds": AUTO_ROUNDS[config.robust],
         "fraction_train": min(1.0, AUTO_MACHINES_A_ROUND / config.machines),
-        "model": AUTO_MODEL.get(config.dataset, "lenet"),
+        "model": model_of(config),
         "evaluation_at": "machines" if config.own_data else "server",
     }
     if not config.own_data:

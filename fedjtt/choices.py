@@ -7,6 +7,11 @@ TABLES = ("adult", "compas")
 """Published tables: nothing is painted on them."""
 
 DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
+DATA_KEYS = (
+    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
+)  # fmt: skip
+"""Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
+
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = (
@@ -32,6 +37,9 @@ WITH_GROUPS = ("balance", "group-dro")
 
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
+
+SIZED_BY: dict[str, tuple[str, ...]] = {"lenet": ("width",), "mlp": ("width", "depth"), "logistic": ()}
+"""Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
 
 GROUPS = ("true", "inferred", "class")
 BALANCES = ("subset", "upsample", "upweight", "mixture")

@@ -40,6 +40,7 @@ def data_options(config: RunConfig) -> DataOptions:
         difficulty=config.difficulty,
         corner=config.corner,
         spurious_strength=float(config.spurious_strength),
+        class_imbalance=config.class_imbalance,
         core_noise=config.core_noise,
     )
 

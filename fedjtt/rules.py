@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import REMOVING, TABLES
+from fedjtt.automatic import AUTO_SERVER_RATE, model_of
+from fedjtt.choices import REMOVING, SIZED_BY, TABLES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -46,7 +46,8 @@ def bad_value(config: "RunConfig") -> str | None:
 
 # Keys that say how a dataset is made or spread, with the value that says nothing.
 OF_PAINTED_DATA = {
-    "difficulty": "auto", "spurious-strength": "auto", "core-noise": 0.0, "corner": "top-right", "download": False,
+    "difficulty": "auto", "spurious-strength": "auto", "class-imbalance": 1.0, "core-noise": 0.0, "corner": "top-right",
+    "download": False,
 }  # fmt: skip
 OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 
@@ -174,14 +175,25 @@ def validation_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def size_contradiction(config: "RunConfig") -> str | None:
+    """Return what would make a network larger or smaller that has only one size, or None."""
+    model = model_of(config)
+    for size in ("width", "depth"):
+        name, fitting = f"model_{size}", [name for name, sizes in SIZED_BY.items() if size in sizes]
+        value = getattr(config, name)
+        if model not in fitting and value != type(config).model_fields[name].default:
+            key = f"model-{size}"
+            return f"{key} is {value}, but model is {model}; leave {key} out, or set model to {' or '.join(fitting)}"
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    if (
-        text := own_data_contradiction(config)
-        or privacy_contradiction(config)
-        or secure_contradiction(config)
-        or validation_contradiction(config)
-    ) is not None:
+    judges = (
+        own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction,
+        validation_contradiction,
+    )  # fmt: skip
+    if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

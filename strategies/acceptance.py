@@ -21,15 +21,15 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "describe": ("examples",), "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT,
     "look": ("both", "either"),
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
-    "features": ("labels", "width"), "moments": ("rows",), "gram": ("rows",), "squares": ("rows",),
-    "align": ("rows", "negative"), "drop": ("removed",),
+    "features": ("labels", "width"), "moments": ("rows",), "spectrum": ("width",), "gram": ("rows",),
+    "squares": ("rows",), "align": ("rows", "negative"), "drop": ("removed",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
     "judge": ("label-errors", "label-sizes"),
     "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
-    "features": ("count",), "slope": ("rows",), "scatter": ("count",), "divide": ("count",), "target": ("count",),
-    "rank": ("counts",), "drop": ("label-removed", "group-removed"),
+    "features": ("count",), "slope": ("rows",), "spectrum": ("count",), "scatter": ("count",), "divide": ("count",),
+    "target": ("count",), "rank": ("counts",), "drop": ("label-removed", "group-removed"),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
@@ -85,7 +85,8 @@ class Acceptance(Known):
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
         fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
-        return {"fit": fitted, "learn": ("weights",), "lend": ("model",), **SUMMED_ARRAYS}.get(action, ())
+        known = {"fit": fitted, "learn": ("weights",), "lend": ("model",), "spectrum": ("sums",), **SUMMED_ARRAYS}
+        return known.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

@@ -31,11 +31,21 @@ MALICIOUS_SHARE = 0.2
 
 @dataclass(frozen=True)
 class _Terms:
-    """What the rules ask for: the server's learning rate, machines that may be malicious, FedProx's pull."""
+    """What the rules ask for: the server's learning rate, machines in a round, FedProx's pull."""
 
     rate: float
-    malicious: int
+    machines: float
     proximal_mu: float
+
+    @property
+    def malicious(self) -> int:
+        """Machines that a rule is to withstand."""
+        return int(MALICIOUS_SHARE * self.machines)
+
+    @property
+    def selected(self) -> int:
+        """Updates that Multi-Krum takes the mean of; Flower's default, one, would make it Krum."""
+        return max(1, int(self.machines) - self.malicious)
 
 
 AGGREGATORS: dict[str, Callable[[_Terms], FedAvg]] = {
@@ -48,7 +58,7 @@ AGGREGATORS: dict[str, Callable[[_Terms], FedAvg]] = {
     "fedmedian": lambda terms: FedMedian(),  # noqa: ARG005
     "fedtrimmedavg": lambda terms: FedTrimmedAvg(beta=MALICIOUS_SHARE),  # noqa: ARG005
     "krum": lambda terms: Krum(num_malicious_nodes=terms.malicious),
-    "multikrum": lambda terms: MultiKrum(num_malicious_nodes=terms.malicious),
+    "multikrum": lambda terms: MultiKrum(num_malicious_nodes=terms.malicious, num_nodes_to_select=terms.selected),
     "fednova": lambda terms: FedAvg(),  # noqa: ARG005 (of updates that methods/fit.py has normalised)
     "bulyan": lambda terms: Bulyan(num_malicious_nodes=terms.malicious),
 }
@@ -57,14 +67,13 @@ AGGREGATORS: dict[str, Callable[[_Terms], FedAvg]] = {
 def robust_aggregator(config: RunConfig) -> "Aggregator":
     """Return the rule of the robust stage."""
     machines = 1 if config.robust == "central" else config.machines * float(config.fraction_train)
-    terms = _Terms(float(config.server_learning_rate), int(MALICIOUS_SHARE * machines), config.proximal_mu)
-    return Aggregator(config.aggregator, terms)
+    return Aggregator(config.aggregator, _Terms(float(config.server_learning_rate), machines, config.proximal_mu))
 
 
 def identify_aggregator(config: RunConfig) -> "Aggregator":
     """Return the rule of the federated identification."""
-    malicious = int(MALICIOUS_SHARE * config.machines * float(config.fraction_train))
-    return Aggregator(config.identify_aggregator, _Terms(float(config.identify_server_learning_rate), malicious, 0.0))
+    machines = config.machines * float(config.fraction_train)
+    return Aggregator(config.identify_aggregator, _Terms(float(config.identify_server_learning_rate), machines, 0.0))
 
 
 class Aggregator:

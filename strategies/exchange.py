@@ -65,7 +65,7 @@ def stage_of(action: str) -> str:
     """Return the stage that an action's bytes are booked under."""
     stages = {
         "describe": "prepare", "prepare": "prepare", "fit": "robust", "initial": "robust",
-        "refer": "evaluate", "assess": "evaluate",
+        "refer": "evaluate", "assess": "evaluate", "spectrum": "evaluate",
     }  # fmt: skip
     stages |= dict.fromkeys(("features", "moments", "draw", "slope", "score"), "head")
     attributing = ("measure", "gram", "squares", "scatter", "divide", "target", "align", "rank", "drop")

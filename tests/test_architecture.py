@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.optimisers",
         "fedjtt.l1_logistic",
     ),
-    ("fedjtt.evaluation",),
+    ("fedjtt.evaluation", "fedjtt.spectrum"),
     ("fedjtt.training", "fedjtt.inference", "fedjtt.attribution"),
     ("fedjtt.methods",),
     ("fedjtt.hosts",),

@@ -26,9 +26,9 @@ def another(key: str, *values: Any) -> Any:
 OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
-    "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
-    "dirichlet-alpha": 0.6, "max-error-fraction": 0.3, "clip-update-norm": 2.0, "noise-multiplier": 0.5,
-    "count-noise": 1.5, "noise-seed": 4,
+    "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "machines": 11,
+    "partition": "group-dirichlet", "dirichlet-alpha": 0.6, "max-error-fraction": 0.3,
+    "clip-update-norm": 2.0, "noise-multiplier": 0.5, "count-noise": 1.5, "noise-seed": 4,
     "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
     "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
     "identify-epochs": 11, "identify-rounds": 11, "identify-min-steps": 7, "identify-batch-size": 9,
@@ -53,7 +53,8 @@ OTHER: dict[str, Any] = {
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
     "secure-aggregation": True, "on-restart": "resume",
-    "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "selection": "last",
+    "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -163,6 +164,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: str, near:
 
 BAD: dict[str, list[Any]] = {
     "spurious-strength": [0, -0.1, 1.0001, "high", math.nan, math.inf],
+    "class-imbalance": [0.99, 0, -1, math.nan, math.inf],
     "label-noise": [-0.1, 1, math.nan],
     "core-noise": [-0.1, 1.1],
     "machines": [0, -1, 1.5, "many", math.inf, None, [1, 2]],
@@ -213,6 +215,8 @@ BAD: dict[str, list[Any]] = {
     "identify-server-learning-rate": [0, -1, math.nan, "much"],
     "proximal-mu": [-1],
     "fraction-train": [0, 1.1, math.nan, "half"],
+    "model-width": [0, -1, 65, math.nan, math.inf, "wide"],
+    "model-depth": [0, -1, 65, 1.5, "deep"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],
     "max-failed-rounds": [-1, 0.5, "many"],
     "round-timeout": [-1, math.inf, math.nan],
@@ -288,6 +292,7 @@ def test_auto_of_a_table(dataset: str) -> None:
         ({"spurious-strength": 0.5}, "spurious-strength is 0.5, .* leave spurious-strength out"),
         ({"corner": "top-left"}, "corner is top-left, .* leave corner out"),
         ({"core-noise": 0.1}, "core-noise is 0.1, .* leave core-noise out"),
+        ({"class-imbalance": 4.0}, "class-imbalance is 4.0, .* leave class-imbalance out"),
         ({"download": True}, "download is True, .* leave download out"),
         ({"model": "lenet"}, "model is lenet, which needs images, but dataset is adult; set model to mlp or logistic"),
         ({"host-files": "hosts"}, "host-files is 'hosts', but dataset is adult; set dataset to csv"),
@@ -338,6 +343,26 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is for "
         "doing without; set identify-stop to stable",
         {"identify-stop": "stable"},
+    ),
+    (
+        {"model": "logistic", "model-width": 2},
+        "model-width is 2.0, but model is logistic; leave model-width out, or set model to lenet or mlp",
+        {"model-width": 1},
+    ),
+    (
+        {"model": "logistic", "model-depth": 1},
+        "model-depth is 1, but model is logistic; leave model-depth out, or set model to mlp",
+        {"model": "mlp"},
+    ),
+    (
+        {"model": "lenet", "model-depth": 3},
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"model-depth": 2},
+    ),
+    (
+        {"dataset": "digits", "model-depth": 3},  # auto: lenet
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"dataset": "adult"},
     ),
     (
         {"proximal-mu": 0.1, "aggregator": "fedmedian"},
@@ -552,6 +577,9 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
+            continue
+        if key == "model-depth":
+            assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID

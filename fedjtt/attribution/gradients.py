@@ -45,7 +45,7 @@ class Gradients:
     ) -> None:
         self.module, self.dtype, self.output = model.module, dtype, output
         self.module.eval()
-        last = {id(weight) for weight in last_layer(model).parameters()} if layers == "last" else set()
+        last = {id(weight) for weight in last_layer(model.module).parameters()} if layers == "last" else set()
         named = dict(self.module.named_parameters())
         copies = {name: weight.detach().to(dtype, copy=True) for name, weight in named.items()}
         self.chosen = {name: copy for name, copy in copies.items() if not last or id(named[name]) in last}

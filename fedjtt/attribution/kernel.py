@@ -8,18 +8,21 @@ ROUNDING = 1e-6
 
 
 def packed(gram: Tensor) -> Tensor:
-    """Return a symmetric matrix as its upper triangle: what travels."""
-    return gram[tuple(torch.triu_indices(*gram.shape))]
+    """Return the upper triangles of symmetric matrices, ``[..., width, width]``: what travels."""
+    row, column = torch.triu_indices(gram.shape[-1], gram.shape[-1])
+    return gram[..., row, column]
 
 
 def unpacked(triangle: Tensor) -> Tensor:
-    """Return the symmetric matrix of an upper triangle."""
-    width = int(((8 * len(triangle) + 1) ** 0.5 - 1) / 2 + 0.5)
-    if width * (width + 1) // 2 != len(triangle):
-        raise ValueError(f"{len(triangle)} numbers are no triangle")
-    gram = triangle.new_zeros(width, width)
-    gram[tuple(torch.triu_indices(width, width))] = triangle
-    return gram + gram.T - gram.diag().diag()
+    """Return the symmetric matrices of upper triangles."""
+    numbers = triangle.shape[-1]
+    width = int(((8 * numbers + 1) ** 0.5 - 1) / 2 + 0.5)
+    if width * (width + 1) // 2 != numbers:
+        raise ValueError(f"{numbers} numbers are no triangle")
+    gram = triangle.new_zeros(*triangle.shape[:-1], width, width)
+    row, column = torch.triu_indices(width, width)
+    gram[..., row, column] = gram[..., column, row] = triangle
+    return gram
 
 
 def solve(gram: Tensor, vectors: Tensor, ridge: float) -> Tensor:

@@ -6,10 +6,12 @@ w(z) = G^-1 phi(z) and D the diagonal of 1 - p. Its inner products are those of 
 over d numbers.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from fedjtt.attribution.kernel import ROUNDING
+from fedjtt.attribution.kernel import ROUNDING, solve
 
 
 def root_of(squares: Tensor) -> Tensor:
@@ -17,6 +19,22 @@ def root_of(squares: Tensor) -> Tensor:
     values, axes = torch.linalg.eigh(squares)
     root: Tensor = axes * torch.where(values > ROUNDING**2 * values.max().clamp(min=0.0), values, 0.0).sqrt()
     return root
+
+
+def basis_of(squares: Tensor, kernels: Sequence[Tensor], ridge: float) -> Tensor:
+    """Return what features, those of several models side by side, are multiplied by to become ``L^T w``.
+
+    Parameters
+    ----------
+    squares : Tensor
+        Phi^T D^2 Phi over all models' features, ``[widths, widths]``.
+    kernels : sequence of Tensor
+        Each model's G.
+    """
+    root = root_of(squares)
+    root = root[:, (root != 0).any(dim=0)]
+    parts = root.view(len(kernels), -1, root.shape[1])
+    return torch.cat([solve(kernel, part.T, ridge).T for kernel, part in zip(kernels, parts, strict=True)])
 
 
 def normalised(points: Tensor) -> Tensor:

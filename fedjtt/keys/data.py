@@ -34,6 +34,12 @@ class DataKeys(Keys):
     spurious_strength: float | Auto = Field(
         "auto", description="share of a class in its own colour, (0, 1]; auto: .9 for digits, .995 for spuco-mnist"
     )
+    class_imbalance: float = Field(
+        1.0,
+        ge=1,
+        description="train examples of the first class over those of the last, sizes falling geometrically from class "
+        "to class; 1: classes as they are; validation and test stay balanced",
+    )
     label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
     core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
     partition: str = choice("iid", PARTITIONS, "how the train data is spread over the machines")

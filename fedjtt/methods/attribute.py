@@ -15,6 +15,7 @@ from torch import Tensor
 from fedjtt.attribution.kernel import packed
 from fedjtt.attribution.projection import Projection
 from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, squares_of
+from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import last_layer
@@ -23,8 +24,7 @@ from fedjtt.methods.base import Array, Node, Part, Payload
 SCORES = "removal-scores"
 # What sums over a machine's features depend on, beside its number, the weights and what the request says.
 GRAM_KEYS = (
-    "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "machines", "partition", "dirichlet-alpha", "train-on", "device", "attribution-layers", "attribution-kernel",
+    *STAGE_KEYS, "machines", "partition", "dirichlet-alpha", "attribution-layers", "attribution-kernel",
     "projection", "projection-dimension", "projection-dtype",
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def measure(node: Node, request: Payload) -> Payload:
     """Report how many weights attribution takes gradients by, and to how many numbers these are projected."""
     model = node.load(request.arrays["weights"])
     last = node.config.attribution_layers == "last"
-    parameters = sum(p.numel() for p in last_layer(model).parameters()) if last else len(model.vector)
+    parameters = sum(p.numel() for p in last_layer(model.module).parameters()) if last else len(model.vector)
     return Payload(numbers={"parameters": parameters, "width": min(parameters, node.config.projection_dimension)})
 
 

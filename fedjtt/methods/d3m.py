@@ -50,7 +50,7 @@ class D3M:
         numbers, about, seconds = unpack_json(saved["about"])
         request = Payload({name: array for name, array in saved.items() if name != "about"}, numbers)
         left = population.total - about["removed"]
-        trained = fit_rounds(server, FitPlan(left, request, population.group_counts))
+        trained = fit_rounds(server, FitPlan(population, request, weighted=left))
         return replace(trained, removal=about, seconds={**trained.seconds, "identify": seconds})
 
     def _check(self, server: Server, population: Population) -> None:
@@ -117,7 +117,7 @@ def _models(server: Server, population: Population) -> tuple[Array, dict[str, fl
     weights, seconds = [], {"sum": 0.0, "slowest": 0.0}
     for number in range(server.config.d3m_models):
         request = Payload(numbers={"model": number} if number else {})
-        plan = FitPlan(population.total, request, population.group_counts, method="erm", stage=STAGE)
+        plan = FitPlan(population, request, method="erm", stage=STAGE)
         trained = fit_rounds(server, plan)
         weights.append(trained.weights)
         seconds["sum"] += trained.seconds["robust-sum"]

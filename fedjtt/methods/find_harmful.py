@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedjtt.attribution.alignment import group_weights, target_vector
 from fedjtt.attribution.kernel import solve, unpacked
-from fedjtt.attribution.pseudo_groups import first_component, root_of
+from fedjtt.attribution.pseudo_groups import basis_of, first_component
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import place_of
 from fedjtt.methods.averaging import ordered_sum
@@ -98,13 +98,8 @@ def _kernel(stage: _Stage, number: int) -> Tensor:
 
 def _find_groups(stage: _Stage, kernels: Sequence[Tensor]) -> None:
     """Let whoever holds validation divide each label in two."""
-    models, width = len(kernels), stage.width
-    root = root_of(unpacked(_added(stage.ask("squares", {"weights": stage.weights}), "squares")))
-    root = root[:, (root != 0).any(dim=0)]
-    ridge, parts = stage.config.attribution_ridge, root.view(models, width, -1)
-    basis = stage.timed(
-        lambda: torch.cat([solve(k, p.T, ridge).T / models for k, p in zip(kernels, parts, strict=True)])
-    )
+    squares = unpacked(_added(stage.ask("squares", {"weights": stage.weights}), "squares"))
+    basis = stage.timed(partial(basis_of, squares, kernels, stage.config.attribution_ridge))
     arrays = {"weights": stage.weights, "basis": basis.contiguous().numpy()}
     replies = stage.ask("scatter", arrays, True)
     counts, size = added_up(replies, "count"), basis.shape[1]
@@ -114,7 +109,7 @@ def _find_groups(stage: _Stage, kernels: Sequence[Tensor]) -> None:
     centres, components = (torch.stack(each).numpy() for each in zip(*found, strict=True))
     arrays |= {"centres": centres, "components": components}
     if place_of(stage.config) == "machines":
-        stage.server.keep("divide", Payload(arrays, {"width": width}))
+        stage.server.keep("divide", Payload(arrays, {"width": stage.width}))
     stage.ask("divide", arrays, True)
 
 

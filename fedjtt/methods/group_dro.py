@@ -128,5 +128,5 @@ class GroupDRO:
     def coordinate(self, server: Server) -> Trained:
         """Count the groups, then train."""
         groups = agree_on_groups(server)
-        plan = FitPlan(groups.population.total, groups.request, groups.population.group_counts, DroCourse(groups.sizes))
+        plan = FitPlan(groups.population, groups.request, DroCourse(groups.sizes))
         return identified(fit_rounds(server, plan), groups)

@@ -16,6 +16,7 @@ from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
+from fedjtt.methods.group_moments import sum_features
 from fedjtt.methods.grouping import name_own
 from fedjtt.methods.head import draw, features, moments, score, slope
 from fedjtt.methods.identify_federated import learn
@@ -56,6 +57,7 @@ CATEGORIES = {
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
     "measure": "query", "gram": "query", "squares": "query", "scatter": "query", "divide": "query", "target": "query",
     "align": "query", "rank": "query", "drop": "query",
+    "spectrum": "query",
 }  # fmt: skip
 
 
@@ -95,6 +97,7 @@ def action_for(name: str, config: RunConfig) -> Action:
         "align": align,
         "rank": rank,
         "drop": drop,
+        "spectrum": sum_features,
     }
     if name in before:
         return before[name]

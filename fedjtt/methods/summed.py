@@ -60,6 +60,7 @@ FORMS: Mapping[str, Form] = {
     "tally": Form(("counts",), timed=False),
     "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
     "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
+    "spectrum": Form(("count",), arrays=("sums",), alike=("width",), timed=False),
     "gram": Form(("rows",), arrays=("gram",)),
     "squares": Form(("rows",), arrays=("squares",)),
     "scatter": Form(("count",), arrays=("total", "products")),

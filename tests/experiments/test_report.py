@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments import report
-from experiments.report import answer, build_report
+from experiments.report import build_report
 from fedjtt.errors import ConfigError
 from tests.experiments.test_results import synthetic_result, write_run, write_sweep
-from tests.experiments.test_tables import groups_of
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -49,38 +48,12 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_answer_names_cost_interval_and_robust_mode() -> None:
-    groups = groups_of(
-        ({"machines": 1}, [0.80, 0.82, 0.84]), ({"machines": 5}, [0.70, 0.73, 0.74]),
-        ({"machines": 1, "robust": "federated"}, [0.80, 0.82, 0.84]),
-        ({"machines": 5, "robust": "federated"}, [0.81, 0.81, 0.84]),
-    )  # fmt: skip
-    text = answer(groups)
-    assert text.startswith("On 5 machines instead of one, JTT's worst-group accuracy on test falls by 9.7 points with")
-    assert "(72.3 % instead of 82.0 %; 95 % interval −11.1 to −8.2, 3 paired seeds)" in text
-    assert "is not distinguishable with federated robust training (0.0 points, 82.0 % instead of 82.0 %" in text
-    assert "From central to federated robust training, on as many machines, it rises by 9.7 points" in text
-
-
-def test_the_answer_says_when_there_is_one_seed_or_nothing_to_compare() -> None:
-    assert "one seed, so there is no interval" in answer(groups_of(({"machines": 1}, [0.8]), ({"machines": 2}, [0.7])))
-    alone = answer(groups_of(({"machines": 4}, [0.75])))
-    assert "do not say what distribution costs" in alone
-    assert "JTT, central, 4 machines: 75.0 %" in alone
-
-
-def test_runs_that_all_failed_the_worst_group_are_not_called_equal() -> None:
-    assert "cannot tell the settings apart" in answer(
-        groups_of(({"machines": 1}, [0.0, 0.0]), ({"machines": 5}, [0.0, 0.0]))
-    )
-
-
 def test_the_report_writes_all_its_files_and_twice_the_same(sweep: Path) -> None:
-    names = ["comparisons.csv", "failures.json", "figures", "report.html", "results.csv", "runs", "summary.csv",
-             "summary.md", "summary.txt"]  # fmt: skip
+    names = ["comparisons.csv", "failures.json", "figures", "report.html", "results.csv", "rounds.csv", "runs",
+             "summary.csv", "summary.md", "summary.txt"]  # fmt: skip
     assert sorted(path.name for path in sweep.iterdir()) == names
     figures = sorted(path.stem for path in (sweep / "figures").iterdir())
-    assert figures == ["error-set", "groups", "rounds", "samples", "wga-bytes", "wga-machines", "wga-speed-up"]
+    assert figures == ["epochs", "error-set", "groups", "samples", "wga-bytes", "wga-machines", "wga-speed-up"]
     before = (sweep / "report.html").read_bytes()
     assert build_report(sweep) == sweep / "report.html"
     assert (sweep / "report.html").read_bytes() == before
@@ -116,7 +89,7 @@ def test_missing_data_is_said_and_stale_figures_go(tmp_path: Path) -> None:
     assert "The dataset is not to be had here: " in text
     assert "Samples of every group: not drawn, needs the dataset" in text
     assert "Worst-group accuracy against machines: not drawn, needs JTT on at least two machine counts" in text
-    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["rounds.png"]
+    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["epochs.png"]
 
 
 def test_the_originals_setting_adds_the_figure_over_identifications_speed_up(sweep: Path, tmp_path: Path) -> None:
@@ -139,15 +112,6 @@ def test_runs_of_an_earlier_version_lack_keys_and_are_reported(tmp_path: Path) -
     text = build_report(tmp_path).read_text()
     assert "JTT, federated, 2&nbsp;machines" in text
     assert "peer-vote" not in text
-
-
-def test_the_answer_pairs_the_modes_where_only_one_uses_a_key() -> None:
-    federated = {"robust": "federated", "machines": 5}
-    groups = groups_of(
-        ({"machines": 1}, [0.8, 0.8]), ({"machines": 5}, [0.7, 0.7]),
-        ({**federated, "robust-schedule": "same-epochs"}, [0.6, 0.6]), ({**federated, "machines": 2}, [0.75, 0.75]),
-    )  # fmt: skip
-    assert "it falls by 10.0 points (60.0 % instead of 70.0 %" in answer(groups)
 
 
 def test_a_folder_without_runs_gets_no_report(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def told(node: Node) -> dict[str, Any]:
 
 
 def test_every_action_that_sends_counts_is_named() -> None:
-    """The others send none, or are refused with noise on counts: models, ids, keys, bins, sums of dfr and d3m."""
+    """The others send none, or are refused with noise on counts: models, ids, keys, bins, sums of features."""
     none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal", "refer"}
-    head = {"features", "moments", "draw", "slope", "score"}
+    head = {"features", "moments", "draw", "slope", "score", "spectrum"}
     attribution = {"measure", "gram", "squares", "scatter", "divide", "target", "align", "rank", "drop"}
     assert set(CATEGORIES) - set(NOISED) == none | head | attribution
 

@@ -84,6 +84,15 @@ def test_a_machine_that_lies_does_not_carry_the_model_away(name: str) -> None:
     assert combine("fedavg", [*honest, np.full(20, 1e6, np.float32)], [1.0] * 8, honest[0]).min() > 1e5
 
 
+def test_multi_krum_is_the_mean_of_all_that_are_not_taken_for_liars() -> None:
+    """int(.2 x 8) = 1 of 8 may lie: seven are kept, and Krum keeps one."""
+    honest = list(1 + 0.01 * np.random.default_rng(1).normal(size=(7, 20)).astype(np.float32))
+    updates = [*honest, np.full(20, 1e6, np.float32)]
+    joined = combine("multikrum", updates, [1.0] * 8, honest[0])
+    np.testing.assert_allclose(joined, np.mean(honest, axis=0), rtol=1e-6)
+    assert any(np.array_equal(combine("krum", updates, [1.0] * 8, honest[0]), one) for one in honest)
+
+
 def test_the_first_two_steps_of_server_momentum_by_hand(vectors: list[Vector]) -> None:
     """Hsu et al. 2019: v = .9 v + (x - mean), x = x - rate * v, from v = 0."""
     mean = np.average(vectors, axis=0, weights=SIZES)

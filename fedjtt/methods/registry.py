@@ -61,45 +61,48 @@ CATEGORIES = {
 }  # fmt: skip
 
 
+_PLAIN: dict[str, Action] = {
+    "census": census,
+    "initial": initial,
+    "identify": identify,
+    "learn": learn,
+    "look": look,
+    "lend": lend,
+    "judge": judge,
+    "refer": refer,
+    "name": name_own,
+    "tally": tally,
+    "assess": assess,
+    "features": features,
+    "moments": moments,
+    "draw": draw,
+    "slope": slope,
+    "score": score,
+    "measure": measure,
+    "gram": gram,
+    "squares": squares,
+    "scatter": scatter,
+    "divide": divide,
+    "target": target,
+    "align": align,
+    "rank": rank,
+    "drop": drop,
+    "spectrum": sum_features,
+}
+# What precedes a machine's preparation, or the masks of secure aggregation.
+_BEFORE: dict[str, Action] = {
+    "describe": noised("describe", describe),
+    "prepare": prepare,
+    "keys": keys,
+    "shares": shares,
+    "reveal": reveal,
+}
+
+
 def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
-    before: dict[str, Action] = {
-        "describe": noised("describe", describe),
-        "prepare": prepare,
-        "keys": keys,
-        "shares": shares,
-        "reveal": reveal,
-    }
-    actions: dict[str, Action] = {
-        "census": census,
-        "initial": initial,
-        "identify": identify,
-        "learn": learn,
-        "look": look,
-        "lend": lend,
-        "judge": judge,
-        "refer": refer,
-        "name": name_own,
-        "tally": tally,
-        "fit": partial(fit, method=METHODS[config.method]),
-        "assess": assess,
-        "features": features,
-        "moments": moments,
-        "draw": draw,
-        "slope": slope,
-        "score": score,
-        "measure": measure,
-        "gram": gram,
-        "squares": squares,
-        "scatter": scatter,
-        "divide": divide,
-        "target": target,
-        "align": align,
-        "rank": rank,
-        "drop": drop,
-        "spectrum": sum_features,
-    }
-    if name in before:
-        return before[name]
-    action = on_prepared(noised(name, actions[name]))
+    if name in _BEFORE:
+        return _BEFORE[name]
+    plain = partial(fit, method=METHODS[config.method]) if name == "fit" else _PLAIN[name]
+    action = on_prepared(noised(name, plain))
     return secured(name, action) if config.secure_aggregation and name in FORMS else action

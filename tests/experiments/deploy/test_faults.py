@@ -143,7 +143,7 @@ def test_nothing_is_lost_where_a_node_the_superlink_and_the_serverapp_are_killed
 
     faults = {1: kill_node_and_superlink, 3: kill_serverapp}
     out = tmp_path / "run"
-    settings = {"round_timeout": 12.0, "max_failed_rounds": 9}
+    settings = {"round_timeout": 25.0, "max_failed_rounds": 9}
     result = deployment.run(out, faults, **settings)
     calm = {key.replace("_", "-"): value for key, value in settings.items()}
     expected = fedjtt.simulate(RunConfig.parse({**CONFIG, **calm, "engine": "in-process"})).result
@@ -171,14 +171,14 @@ def test_a_node_that_hangs_and_one_that_never_returns_hold_nobody_up(deployment:
 
     started = time.monotonic()
     result = deployment.run(
-        tmp_path / "run", {1: hang, 2: wake_and_kill_another}, round_timeout=12.0, min_machines=2, max_failed_rounds=3
+        tmp_path / "run", {1: hang, 2: wake_and_kill_another}, round_timeout=25.0, min_machines=2, max_failed_rounds=3
     )
     seen = absences(result)
     assert (2, 1) in seen  # while it hung
     assert {(3, 2), (4, 2)} <= set(seen)  # while it was gone
     assert (4, 1) not in seen
     assert all("did not answer in time" in row["why"] or "not connected" in row["why"] for row in result["missing"])
-    assert time.monotonic() - started < 120
+    assert time.monotonic() - started < 200
 
 
 def test_strangers_are_not_let_in(deployment: Deployment, tmp_path: Path) -> None:

@@ -113,11 +113,14 @@ def _quota(wanted: float | str, population: Population) -> int:
 
 
 def _models(server: Server, population: Population) -> tuple[Array, dict[str, float]]:
-    """Train the models that are attributed: ERM's own, the same as of ``method = erm``; and their CPU seconds."""
+    """Train the models that are attributed, and return them and their CPU seconds.
+
+    ERM's after the last round: a round that is selected by its worst group is one before the bias was learned.
+    """
     weights, seconds = [], {"sum": 0.0, "slowest": 0.0}
     for number in range(server.config.d3m_models):
         request = Payload(numbers={"model": number} if number else {})
-        plan = FitPlan(population, request, method="erm", stage=STAGE)
+        plan = FitPlan(population, request, method="erm", stage=STAGE, selection="last")
         trained = fit_rounds(server, plan)
         weights.append(trained.weights)
         seconds["sum"] += trained.seconds["robust-sum"]

@@ -56,6 +56,8 @@ class FitPlan:
         The method that these rounds are those of, where a method has rounds of another as a stage; empty: its own.
     stage : str
         What the rounds are called to whoever watches.
+    selection : str
+        How the round is chosen whose model is kept, where it is not as ``selection`` says.
     """
 
     population: Population
@@ -64,6 +66,7 @@ class FitPlan:
     weighted: float | None = None
     method: str = ""
     stage: str = "robust"
+    selection: str = ""
 
     @property
     def weighted_size(self) -> float:
@@ -188,7 +191,8 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
 def _cache_key(server: Server, plan: FitPlan) -> str:
     arrays = {**plan.request.arrays, **({} if server.reference is None else {"reference": server.reference["weights"]})}
     request = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
-    keys = {**server.config.subset(CENTRAL_KEYS), **({"method": plan.method} if plan.method else {})}
+    others = {key: value for key, value in (("method", plan.method), ("selection", plan.selection)) if value}
+    keys = {**server.config.subset(CENTRAL_KEYS), **others}
     about = [keys, request, dict(plan.request.numbers), plan.weighted_size]
     return digest_of(["fit", *about])
 
@@ -283,7 +287,7 @@ class _Rounds:
         line = self.history[-1]
         line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values() if name in figures})
         self.server.progress(self.plan.stage, server_round, self.rounds, line)
-        if self.config.selection == "last":
+        if (self.plan.selection or self.config.selection) == "last":
             self.selected = (server_round, model)
             return
         score = ranked(self.config, figures)

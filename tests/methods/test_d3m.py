@@ -169,7 +169,9 @@ def test_several_models_are_not_the_same_and_the_first_is_erm_s() -> None:
     strategy.run(grid)
     weights = next(request.arrays["weights"] for action, _, request, _ in seen if action == "align")
     assert weights.shape[0] == 3
-    assert np.array_equal(weights[0], fedjtt.simulate(tiny_config(method="erm", selection="last"), tiny_splits()).weights)
+    assert np.array_equal(
+        weights[0], fedjtt.simulate(tiny_config(method="erm", selection="last"), tiny_splits()).weights
+    )
     assert min(np.abs(weights[a] - weights[b]).max() for a, b in ((0, 1), (0, 2), (1, 2))) > 0.01
 
 
@@ -272,10 +274,9 @@ def test_stage_1_is_computed_once_for_all_numbers_that_are_removed(tmp_path: Any
         cached = fedjtt.simulate(config, tiny_splits(), cache=cache)
         assert cached.result["digest"] == fedjtt.simulate(config, tiny_splits()).result["digest"]
     before = len(list(tmp_path.iterdir()))
-    erm = fedjtt.simulate(tiny_config(method="erm", machines=1, selection="last"), tiny_splits(), cache=cache)
-    assert (
-        erm.result["digest"] == fedjtt.simulate(tiny_config(method="erm", machines=1, selection="last"), tiny_splits()).result["digest"]
-    )
+    config = tiny_config(method="erm", machines=1, selection="last")
+    erm = fedjtt.simulate(config, tiny_splits(), cache=cache)
+    assert erm.result["digest"] == fedjtt.simulate(config, tiny_splits()).result["digest"]
     assert len(list(tmp_path.iterdir())) == before == 5  # ERM's rounds, kernel, scores, two sets of rounds
 
 

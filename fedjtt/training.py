@@ -14,6 +14,7 @@ from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
+from fedjtt.sparse.live import LiveWeights
 
 EMA_DECAY = 0.999
 
@@ -124,10 +125,20 @@ class Trainer:
         Where in the stage the steps are: the schedule and the average follow the stage's global step.
     average : Tensor or None
         The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+    live : LiveWeights or None
+        Which weights are trained, of a network of which the others are 0; None: all.
     """
 
-    def __init__(self, model: FlatModel, settings: TrainSettings, span: Span, average: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        model: FlatModel,
+        settings: TrainSettings,
+        span: Span,
+        average: Tensor | None = None,
+        live: LiveWeights | None = None,
+    ) -> None:
         self.model, self.settings, self.span = model, settings, span
+        self._live = None if live is None else live.to(model.vector.device)
         self._optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
         self._anchor = model.vector.clone() if settings.proximal_mu else None
         self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
@@ -150,6 +161,8 @@ class Trainer:
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
         self.loss_sum += value
+        if self._live is not None:
+            self._live.keep(model.gradient)
         if settings.clip_norm:
             shorten(model.gradient, settings.clip_norm)
         if self._anchor is not None:
@@ -185,6 +198,7 @@ def train(
     logit_shift: Tensor | None = None,
     terms: Terms | None = None,
     places: Tensor | None = None,
+    live: LiveWeights | None = None,
 ) -> TrainOutcome:
     """Train the model in place on the given batches.
 
@@ -200,6 +214,8 @@ def train(
         What a step minimises the mean of, given the cross-entropy of every example; None: ``settings.objective``.
     places : Tensor or None
         int64 ``[span.steps, batch]``: what `terms` is told of the examples.
+    live : LiveWeights or None
+        See :class:`Trainer`.
 
     Raises
     ------
@@ -208,7 +224,7 @@ def train(
     """
     start = time.thread_time()
     device = model.vector.device
-    trainer = Trainer(model, settings, span, average)
+    trainer = Trainer(model, settings, span, average, live)
     objective = OBJECTIVES[settings.objective]
     model.module.train()
     for offset, rows in enumerate(batches):
@@ -223,3 +239,20 @@ def train(
         trainer.step(gather(dataset.x, rows).to(device), loss_of)
     mean_loss = trainer.loss_sum / max(1, span.steps)
     return TrainOutcome(trainer.average(), mean_loss, time.thread_time() - start)
+
+
+def gradient_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor, terms: Terms | None, places: Tensor) -> Tensor:
+    """Return the gradient of a batch's loss at the model's weights, float32 ``[num_parameters]``; nothing is changed.
+
+    Parameters
+    ----------
+    rows, places : Tensor
+        int64 ``[batch]``: of `dataset`, and of what `terms` is told.
+    """
+    device = model.vector.device
+    model.module.train()
+    model.gradient.zero_()
+    losses = cross_entropies(model.module(gather(dataset.x, rows).to(device)), dataset.label[rows].to(device))
+    loss = (losses if terms is None else terms(losses, places)).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return model.gradient.clone()

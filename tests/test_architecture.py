@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.models",
         "fedjtt.objectives",
         "fedjtt.optimisers",
+        "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),
     ("fedjtt.evaluation",),

@@ -28,6 +28,7 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "cvar-threshold": ("method", ("cvar-dro",)),
     "dro-step": ("method", ("group-dro", "agnostic")),
     "dro-adjustment": ("method", ("group-dro", "agnostic")),
+    **{key: ("method", ("rest",)) for key in CONFIG_KEYS if key.startswith("rest-")},
     "upsample-fraction": ("upsample", ("auto",)),
     "robust-schedule": ("robust", ("federated",)),
     "identify-server-learning-rate": ("identify-aggregator", AUTO_SERVER_RATE),

@@ -33,7 +33,7 @@ LEADING_COLUMNS = (
 
 METHOD_NAMES = {
     "erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "group-dro": "GroupDRO",
-    "cvar-dro": "CVaR-DRO", "agnostic": "agnostic FL", "lff": "LfF", "dfr": "DFR",
+    "cvar-dro": "CVaR-DRO", "agnostic": "agnostic FL", "lff": "LfF", "dfr": "DFR", "rest": "REST",
 }  # fmt: skip
 GROUP_NAMES = {"true": "true groups", "inferred": "inferred groups", "class": "classes"}
 

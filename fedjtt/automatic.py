@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fedjtt.choices import AUTO_GROUPS
+
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
@@ -15,6 +17,11 @@ AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
 
 
+def groups_of(config: "RunConfig") -> str:
+    """Return the groups that the key ``groups`` names."""
+    return AUTO_GROUPS.get(config.method, "true") if config.groups == "auto" else config.groups
+
+
 def automatic(config: "RunConfig") -> dict[str, Any]:
     """Return the values of the keys that are ``auto``, by attribute name.
 
@@ -24,6 +31,7 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
     found = {
         "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
         "identify_server_learning_rate": AUTO_SERVER_RATE.get(config.identify_aggregator, 1.0),
+        "groups": groups_of(config),
         "robust_epochs": AUTO_EPOCHS.get(config.method, 2.0),
         "robust_rounds": AUTO_ROUNDS[config.robust],
         "fraction_train": min(1.0, AUTO_MACHINES_A_ROUND / config.machines),

@@ -9,14 +9,16 @@ TABLES = ("adult", "compas")
 DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
-METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr")
-WITH_GROUPS = ("balance", "group-dro")
+METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr", "rest")
+WITH_GROUPS = ("balance", "group-dro", "rest")
 """Methods that work with the groups that the key ``groups`` names."""
 
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
 
 GROUPS = ("true", "inferred", "class")
+AUTO_GROUPS = {"rest": "inferred"}
+"""What ``groups = auto`` means for a method; for the others it is ``true``."""
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (
     "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",

@@ -33,6 +33,10 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"robust-rounds is {config.robust_rounds}; give a whole number from 1, or auto"
     if config.dfr_penalty != "auto" and config.dfr_penalty <= 0:
         return f"dfr-penalty is {config.dfr_penalty}; give a number above 0, or auto"
+    if config.rest_weight != "auto" and config.rest_weight <= 0:
+        return f"rest-weight is {config.rest_weight}; give a number above 0, or auto"
+    if config.rest_period != "auto" and config.rest_period < 1:
+        return f"rest-period is {config.rest_period}; give a number of steps from 1, or auto"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
@@ -154,11 +158,36 @@ def secure_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def sparse_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with a network of which most weights are dead, or None."""
+    if config.method != "rest":
+        return None
+    if config.groups_kind == "class":
+        return "groups is class, but method is rest, which weighs a minority; set groups to inferred or true"
+    if config.aggregator in AUTO_SERVER_RATE:
+        return (
+            f"aggregator is {config.aggregator}, whose momentum would move weights that method rest has let die; set "
+            "aggregator to fedavg"
+        )
+    if config.rest_grow == "random":
+        return None
+    if config.noise_multiplier:
+        return (
+            f"noise-multiplier is {config.noise_multiplier:g}, but rest-grow is {config.rest_grow}: gradients would "
+            "leave the machines without noise; set rest-grow to random"
+        )
+    if config.secure_aggregation and config.rest_exact_every != 1:
+        return (
+            f"secure-aggregation is true, but rest-exact-every is {config.rest_exact_every}: what each machine names "
+            "as its largest is no sum; set rest-exact-every to 1, or rest-grow to random"
+        )
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    if (
-        text := own_data_contradiction(config) or privacy_contradiction(config) or secure_contradiction(config)
-    ) is not None:
+    judges = (own_data_contradiction, privacy_contradiction, secure_contradiction, sparse_contradiction)
+    if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

@@ -91,6 +91,7 @@ def run_method(
         **figures,
         "identification": trained.identification,
         "head": trained.head,
+        "sparse": trained.sparse,
         "selected-round": trained.selected_round,
         "seconds": _seconds(trained, time.monotonic() - started),
         "bytes": _bytes(strategy),

@@ -44,7 +44,9 @@ OTHER: dict[str, Any] = {
     "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
-    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4, "train-on": "validation",
+    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4,
+    "rest-density": 0.2, "rest-distribution": "uniform", "rest-grow": "random", "rest-period": 70, "rest-rate": 0.3,
+    "rest-exact-every": 3, "rest-weight": 7.0, "train-on": "validation",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
@@ -189,6 +191,13 @@ BAD: dict[str, list[Any]] = {
     "dfr-penalty": [0, -1, "much", math.nan],
     "dfr-fits": [0, 1.5],
     "dfr-tolerance": [0, -1e-6, 0.2, "small"],
+    "rest-density": [0, -0.1, 1.1, math.nan, "few"],
+    "rest-distribution": ["even"],
+    "rest-grow": ["gradients"],
+    "rest-period": [0, -5, 1.5, "often"],
+    "rest-rate": [0, 1.1, -0.5],
+    "rest-exact-every": [-1, 0.5],
+    "rest-weight": [0, -1, "heavy", math.inf],
     "train-on": ["test"],
     "groups": ["both"],
     "balance": ["none"],
@@ -387,6 +396,32 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         {"method": "dfr", "groups": "inferred"},
         "groups is inferred, but method is dfr, which balances validation's groups; set groups to true or class",
         {"groups": "class"},
+    ),
+    (
+        {"method": "rest", "groups": "class"},
+        "groups is class, but method is rest, which weighs a minority; set groups to inferred or true",
+        {"groups": "true"},
+    ),
+    *(
+        (
+            {"method": "rest", "aggregator": rule, "averaging": "none"},
+            f"aggregator is {rule}, whose momentum would move weights that method rest has let die; set aggregator to "
+            "fedavg",
+            {"aggregator": "fedavg"},
+        )
+        for rule in ("fedavgm", "fedadagrad", "fedadam", "fedyogi")
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "method": "rest"},
+        "noise-multiplier is 1, but rest-grow is gradient: gradients would leave the machines without noise; set "
+        "rest-grow to random",
+        {"rest-grow": "random"},
+    ),
+    (
+        {"method": "rest", "secure-aggregation": True, "robust": "federated", "rest-exact-every": 0},
+        "secure-aggregation is true, but rest-exact-every is 0: what each machine names as its largest is no sum; set "
+        "rest-exact-every to 1, or rest-grow to random",
+        {"rest-exact-every": 1},
     ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (

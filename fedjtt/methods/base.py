@@ -250,6 +250,8 @@ class Trained:
         What was found, for methods that look for a minority.
     head : dict or None
         What was chosen for the last layer, for methods that fit it anew.
+    sparse : dict or None
+        How sparse the network was, for methods that train a sparse one.
     """
 
     weights: Array
@@ -258,6 +260,7 @@ class Trained:
     selected_round: int
     identification: dict[str, Any] | None = None
     head: dict[str, Any] | None = None
+    sparse: dict[str, Any] | None = None
 
 
 class Method(Protocol):

@@ -15,6 +15,7 @@ from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
 from fedjtt.methods.grouping import name_own
+from fedjtt.methods.growth import sketch, slopes
 from fedjtt.methods.head import draw, features, moments, score, slope
 from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
@@ -23,7 +24,9 @@ from fedjtt.methods.jtt import JTT
 from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
+from fedjtt.methods.masked import remember
 from fedjtt.methods.prepare import describe, on_prepared, prepare
+from fedjtt.methods.rest import REST
 from fedjtt.methods.secure import keys, reveal, secured, shares
 from fedjtt.methods.summed import FORMS
 
@@ -37,6 +40,7 @@ _ALL: tuple[Method, ...] = (
     GroupDRO("agnostic"),
     LfF(),
     DFR(),
+    REST(),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
@@ -45,7 +49,8 @@ CATEGORIES = {
     "describe": "query", "prepare": "query",
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train", "refer": "evaluate",
-    "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
+    "name": "query", "tally": "query", "sketch": "query", "mask": "query", "slopes": "query", "fit": "train",
+    "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
 }  # fmt: skip
@@ -71,6 +76,9 @@ def action_for(name: str, config: RunConfig) -> Action:
         "refer": refer,
         "name": name_own,
         "tally": tally,
+        "sketch": sketch,
+        "mask": remember,
+        "slopes": partial(slopes, lesson_of=METHODS[config.method].lesson),
         "fit": partial(fit, method=METHODS[config.method]),
         "assess": assess,
         "features": features,

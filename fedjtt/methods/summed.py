@@ -55,7 +55,10 @@ FORMS: Mapping[str, Form] = {
     "identify": Form(_REPORT),
     "judge": Form(_REPORT),
     "tally": Form(("counts",), timed=False),
-    "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
+    "slopes": Form(weighted=("slopes",)),
+    "fit": Form(
+        weighted=("weights", "average", "slopes", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)
+    ),
     "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
 }
 """By action; no other reply of a run has anything to hide in a sum, and identify = peers is refused."""

@@ -6,16 +6,26 @@ from collections.abc import Sequence
 from experiments.page import counted
 from experiments.settings import Groups, Setting, on_one_machine, robust_modes
 from experiments.statistics import Difference, estimate
-from experiments.tables import WGA, percent, points, wga_difference
+from experiments.table import percent, points
+from experiments.tables import WGA, wga_difference
 
 _SEVERAL = 2
 _NAMED = 4
 """Settings as good as the best that are named; more are counted."""
 
 
+def question(groups: Groups) -> str:
+    """Return what a page about these runs is about."""
+    return "What distribution costs the worst group" if _spread(groups) else "Methods for the worst group"
+
+
+def _spread(groups: Groups) -> list[Setting]:
+    return [s for s in groups if s.get("method") == "jtt" and s.get("machines") > 1 and on_one_machine(s, groups)]
+
+
 def answer(groups: Groups) -> str:
     """Say in a sentence or two what distribution costs the worst group, and whether the robust mode matters."""
-    spread = [s for s in groups if s.get("method") == "jtt" and s.get("machines") > 1 and on_one_machine(s, groups)]
+    spread = _spread(groups)
     if not spread:
         return _other_answer(groups)
     if not any(row.get(WGA) for rows in groups.values() for row in rows):

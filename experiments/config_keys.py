@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
 from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import WITH_GROUPS
+from fedjtt.choices import SIZED_BY, WITH_GROUPS
 from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
@@ -20,12 +20,19 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "peer-vote": ("identify", ("peers",)),
     "identify-aggregator": ("identify", ("federated",)),
     "identify-label-correction": ("identify", ("federated",)),
+    **{
+        f"model-{size}": ("model", tuple(name for name, sizes in SIZED_BY.items() if size in sizes))
+        for size in ("width", "depth")
+    },
     "groups": ("method", WITH_GROUPS),
     "balance": ("method", ("balance",)),
     "mixture-ratio": ("balance", ("mixture",)),
     "mixture-cut": ("balance", ("mixture",)),
     "cvar-alpha": ("method", ("cvar-dro",)),
     "cvar-threshold": ("method", ("cvar-dro",)),
+    "dfr-penalty": ("method", ("dfr",)),
+    "dfr-fits": ("method", ("dfr",)),
+    "dfr-tolerance": ("method", ("dfr",)),
     "dro-step": ("method", ("group-dro", "agnostic")),
     "dro-adjustment": ("method", ("group-dro", "agnostic")),
     **{key: ("method", ("rest",)) for key in CONFIG_KEYS if key.startswith("rest-")},

@@ -13,7 +13,7 @@ from experiments.drawing import (
     number_points,
     outside_legend,
     percent_axis,
-    speed_axis,
+    ratio_axis,
 )
 from experiments.measures import bytes_of, error_set_f1
 from experiments.results import Row
@@ -45,7 +45,7 @@ def wga_against_speed_up(groups: Groups) -> Figure | None:
             x, y = speed[setting][panel], estimate(groups[setting], WGA)
             if x is not None and y is not None:
                 lines[setting.without("machines")].append((setting.get("machines"), x.mean, y))
-        speed_axis(each, _costs(lines), names[panel])
+        ratio_axis(each, _costs(lines), names[panel])
         shown.append((each, lines))
     _draw(figure, shown, "worst-group accuracy (test)")
     return figure
@@ -78,7 +78,7 @@ def error_set_against_speed_up(groups: Groups) -> Figure | None:
     note += " F1: harmonic mean of the error set's precision and recall against the true minority. Speed-up: CPU "
     note += "seconds of identification by the original's setting on one machine / by the setting's slowest machine."
     figure, (axes,) = new_figure(4.2, note)
-    speed_axis(axes, _costs(lines), "speed-up of identification over the original's on one machine")
+    ratio_axis(axes, _costs(lines), "speed-up of identification over the original's on one machine")
     _draw(figure, [(axes, lines)], "F1 of the error set")
     return figure
 

@@ -39,11 +39,14 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def new_figure(height: float, note: str, panels: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    height: float, note: str, panels: int = 1, columns: int = 1, width_ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
     """Return a figure of the common width with a note below it, and its panels row by row."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.supxlabel(fill(note, 92, break_on_hyphens=False), fontsize=7, color="#444444", x=0.01, ha="left")
-    places = list(figure.subplots(-(-panels // columns), columns, squeeze=False).flat)
+    rows = -(-panels // columns)
+    places = list(figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios).flat)
     for empty in places[panels:]:
         empty.remove()
     for each in places[:panels]:
@@ -87,6 +90,20 @@ def line_styles(lines: Iterable[Setting]) -> dict[Setting, dict[str, Any]]:
         else:
             marker, colour = _MARKERS[index % len(_MARKERS)], _COLOURS[index % len(_COLOURS)]
             styles[variant] = line_style(variant, marker, colour, federated)
+    return styles
+
+
+def distinct_styles(variants: Iterable[Setting]) -> dict[Setting, dict[str, Any]]:
+    """Return a colour and a marker for every variant: grey for ERM, hollow for federated ones."""
+    listed = list(variants)
+    others = [variant for variant in listed if variant.get("method") != "erm"]
+    styles = {}
+    for variant in listed:
+        index = others.index(variant) if variant in others else 0
+        colour = _COLOURS[index % len(_COLOURS)] if variant in others else GREY
+        styles[variant] = line_style(
+            variant, _MARKERS[index % len(_MARKERS)], colour, variant.get("robust") == "federated"
+        )
     return styles
 
 
@@ -202,11 +219,17 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def speed_axis(axes: Axes, speeds: Sequence[float], name: str) -> None:
-    """Make the x axis logarithmic in multiples of the reference speed."""
-    low, high = min([*speeds, 1]) / 1.3, max([*speeds, 1]) * 1.3
+def ratio_axis(axes: Axes, ratios: Sequence[float], name: str) -> None:
+    """Make the x axis logarithmic in multiples of a reference, which is on it."""
+    low, high = min([*ratios, 1]) / 1.3, max([*ratios, 1]) * 1.3
     _log_axis(axes, low, high, lambda value: f"{value:g}×", most=9)
     axes.set_xlabel(name, fontsize=9)
+
+
+def density_axis(axes: Axes, densities: Sequence[float]) -> None:
+    """Make the x axis logarithmic in shares of the weights."""
+    _log_axis(axes, min(densities) / 1.3, max(densities) * 1.3, lambda value: f"{100 * value:g} %", most=6)
+    axes.set_xlabel("density", fontsize=9)
 
 
 def bytes_axis(axes: Axes, counts: Sequence[float], name: str) -> None:

@@ -65,13 +65,13 @@ class RunProgress(_Shown):
 
 
 class SweepProgress(_Shown):
-    """Shows which runs of a sweep have ended."""
+    """Shows which runs of a sweep, or of what `task` says, have ended."""
 
-    def __init__(self, console: Console, total: int, quiet: bool = False) -> None:
+    def __init__(self, console: Console, total: int, quiet: bool = False, task: str = "sweep") -> None:
         super().__init__(console, quiet)
         self._total, self._done = total, 0
         self._started = time.monotonic()
-        self._task = self._bar.add_task("sweep", total=total, note="") if self._bar is not None else None
+        self._task = self._bar.add_task(task, total=total, note="") if self._bar is not None else None
 
     def ended(self, name: str, error: str | None, seconds: float) -> None:
         """Show that a run has ended; a failure is written in any case."""

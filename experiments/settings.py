@@ -82,6 +82,8 @@ def _said(key: str, value: Any) -> str:
         return GROUP_NAMES.get(str(value), str(value))
     if key == "machines":
         return "1 machine" if value == 1 else f"{value} machines"
+    if key == "mixture-cut":
+        return "cut first" if value else "not cut"
     if value is None:  # runs of an earlier version, which did not know the key
         return f"{key} not known"
     plain = ("robust", "dataset", "identify-schedule", "difficulty", "balance")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]  # comes with scikit-learn; scipy.stats is slow
 
 LEVEL = 0.95
@@ -120,6 +121,22 @@ def speed_up(
     """Return the reference's CPU seconds divided by these runs', seed by seed; None where they share no seed."""
     ours, theirs = by_seed(rows, measure), by_seed(reference, measure)
     return mean_interval(theirs[seed] / ours[seed] for seed in sorted(ours.keys() & theirs.keys()) if ours[seed] > 0)
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation, equal values sharing their mean rank.
+
+    None with fewer than three pairs, or where all values of a side are equal.
+    """
+    if len(first) < 3:
+        return None
+    ranks = []
+    for side in (first, second):
+        _, place, times = np.unique(np.asarray(side, dtype=np.float64), return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(times) - (times + 1) / 2)[place])
+    if any(np.ptp(each) == 0 for each in ranks):
+        return None
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def wilson(correct: int, count: int) -> tuple[float, float] | None:

@@ -1,19 +1,14 @@
-"""The tables of a report: a summary by setting and paired differences, for terminal, Markdown, HTML and CSV."""
+"""The tables of a report: a summary by setting and paired differences."""
 
-import csv
-import io
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from html import escape
-from textwrap import fill
-
-import rich.table
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
 from experiments.results import Row
 from experiments.settings import Groups, Setting, on_one_machine, on_the_server
 from experiments.statistics import Difference, Estimate, by_seed, estimate, paired_difference, speed_up
+from experiments.table import Table, percent, points
 
 WGA = "test.worst-group-accuracy"
 ORIGINAL = {
@@ -29,6 +24,9 @@ ORIGINAL = {
 }
 """How the original experiment identified (runs of earlier versions lack some keys); a speed-up's second reference."""
 
+_TUNED = ("learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm")
+"""What a comparison of methods sets for each of them by validation."""
+
 _SELECTIONS = {
     "last": "the last round's model",
     "val-worst-group": "the round with the best worst-group accuracy on validation",
@@ -39,37 +37,18 @@ _SELECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """What a table shows, ready to print; the first column names the row, the last may be a sentence."""
-
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
 def provenance(rows: Sequence[Row], split: str = "test") -> str:
     """Say where a figure of quality comes from: split, seeds, interval, and what the model was selected on."""
     seeds = sorted({row["config.seed"] for row in rows})
     named = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
     spread = "mean ± half of the 95 % Student-t interval over seeds" if len(seeds) > 1 else "one seed, so no interval"
-    selections = sorted({str(row["config.selection"]) for row in rows})
-    chosen = "; ".join(f"{_SELECTIONS.get(name, 'the model')} (selection {name})" for name in selections)
-    return f"{split.capitalize()} split, {named}; {spread}. Selected: {chosen}."
+    return f"{split.capitalize()} split, {named}; {spread}. {selected(str(row['config.selection']) for row in rows)}"
 
 
-def percent(value: Estimate | None) -> str:
-    """Return a share as a percentage with its half interval; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{100 * value.mean:.1f}" + ("" if value.half is None else f" ± {100 * value.half:.1f}")
-
-
-def points(value: float) -> str:
-    """Return a difference of shares in percentage points, signed."""
-    shown = f"{100 * value:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")
+def selected(selections: Iterable[str]) -> str:
+    """Say which round's model runs kept, by their selections."""
+    chosen = (f"{_SELECTIONS.get(name, 'the model')} (selection {name})" for name in sorted(set(selections)))
+    return f"Selected: {'; '.join(chosen)}."
 
 
 def _plain(value: Estimate | None, unit: str = "") -> str:
@@ -157,8 +136,8 @@ def _summary_caption(rows: Sequence[Row], columns: dict[str, list[str]]) -> str:
     return " ".join([provenance(rows), *unsaid, *(text for name, text in meanings.items() if name in columns)])
 
 
-def comparisons(groups: Groups) -> list[Table]:
-    """Return the paired differences in WGA, a table a question; a question that no two settings answer is left out."""
+def comparisons(groups: Groups, asked: Mapping[str, Sequence[tuple[Setting, Setting]]] | None = None) -> list[Table]:
+    """Return the paired differences in WGA: a table for every question (`asked`, or all) that has an answer."""
     every = [row for group in groups.values() for row in group]
     caption = (
         "Worst-group accuracy of the first setting minus that of the second, in percentage points: mean of the "
@@ -166,7 +145,8 @@ def comparisons(groups: Groups) -> list[Table]:
         f"{provenance(every)}"
     )
     columns = ("first − second", "difference", "interval", "verdict", "seed by seed")
-    tables = [Table(title, caption, columns, _differences(pairs, groups)) for title, pairs in questions(groups).items()]
+    asked = questions(groups) if asked is None else asked
+    tables = [Table(title, caption, columns, _differences(pairs, groups)) for title, pairs in asked.items()]
     return [table for table in tables if table.rows]
 
 
@@ -218,15 +198,18 @@ def questions(groups: Groups) -> dict[str, list[tuple[Setting, Setting]]]:
 def erm_for(setting: Setting, groups: Groups) -> Setting | None:
     """Return ERM at the same robust mode and machines; else central ERM, which is the same on any number of them.
 
-    The number of epochs may differ: an ERM epoch is shorter than one over upsampled data.
+    The number of epochs may differ: an ERM epoch is shorter than one over upsampled data. Where each method was tuned
+    for itself, there is one ERM that differs in what was tuned: then that one.
     """
-    erms = [
-        other for other in groups
-        if other.get("method") == "erm" and other.agrees(setting, "method", "robust", "machines", "robust-epochs")
-    ]  # fmt: skip
-    same = [other for other in erms if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
-    central = [other for other in erms if other.get("robust") == "central"]
-    return next(iter(same + central), None)
+    apart = ("method", "robust", "machines", "robust-epochs")
+    erms = [other for other in groups if other.get("method") == "erm" and other.agrees(setting, *apart, *_TUNED)]
+    for ignored in (apart, (*apart, *_TUNED)):
+        alike = [other for other in erms if other.agrees(setting, *ignored)]
+        same = [other for other in alike if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
+        found = same or [other for other in alike if other.get("robust") == "central"]
+        if found and (ignored == apart or len(found) == 1):
+            return found[0]
+    return None
 
 
 def _interval(difference: Difference) -> str:
@@ -238,55 +221,3 @@ def _interval(difference: Difference) -> str:
 
 def _arithmetic(difference: Difference) -> str:
     return ", ".join(points(value) for value in difference.by_seed.values())
-
-
-def as_text(table: Table) -> str:
-    """Return the table for a terminal or a log: aligned columns, no markup."""
-    widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) if index == 0 else cell.rjust(width)
-                  for index, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in (table.columns, tuple("-" * width for width in widths), *table.rows)
-    ]  # fmt: skip
-    return "\n".join([table.title, *lines, fill(table.caption, 100)]) + "\n"
-
-
-def as_rich(table: Table) -> rich.table.Table:
-    """Return the table for a rich console."""
-    result = rich.table.Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
-    for index, name in enumerate(table.columns):
-        result.add_column(name, justify="left" if index == 0 else "right")
-    for row in table.rows:
-        result.add_row(*row)
-    return result
-
-
-def as_markdown(table: Table) -> str:
-    """Return the table in GitHub's Markdown."""
-    header = [table.columns, ("---", *("---:",) * (len(table.columns) - 1))]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (*header, *table.rows)]
-    return "\n".join([f"### {table.title}", "", *lines, "", table.caption]) + "\n"
-
-
-def as_csv(tables: Sequence[Table]) -> str:
-    """Return tables of the same columns as one CSV, the cells as they are shown, each row with its table's title."""
-    text = io.StringIO()
-    lines = [(table.title, *row) for table in tables for row in table.rows]
-    csv.writer(text, lineterminator="\n").writerows([("table", *tables[0].columns), *lines] if tables else [])
-    return text.getvalue()
-
-
-def as_html(table: Table) -> str:
-    """Return the table as an HTML figure that scrolls sideways on a narrow screen."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    body = "\n".join(
-        f'<tr><th scope="row">{escape(row[0]).replace(" machine", "&nbsp;machine")}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in table.rows
-    )
-    return (
-        f'<figure><div class="scroll" role="region" aria-label="{escape(table.title)}" tabindex="0">\n'
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>\n"
-        f"<figcaption>{escape(table.caption)}</figcaption></figure>"
-    )

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedjtt.api import TrainedModel, simulate, train
+    from fedjtt.api import TrainedModel, simulate, spectra, train
     from fedjtt.config import RunConfig
     from fedjtt.errors import ConfigError, DataError, DivergedError, EngineError, FedJTTError, RunError, UserError
 
@@ -20,9 +20,10 @@ __all__ = [
     "TrainedModel",
     "UserError",
     "simulate",
+    "spectra",
     "train",
 ]
-_HOMES = {"TrainedModel": "api", "simulate": "api", "train": "api", "RunConfig": "config"}
+_HOMES = {"TrainedModel": "api", "simulate": "api", "spectra": "api", "train": "api", "RunConfig": "config"}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,8 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.hosts import hosts_of
-from fedjtt.methods.base import Array, trained_on
+from fedjtt.methods.base import Array, builder_of, trained_on
+from fedjtt.methods.group_moments import gather_spectra
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
     Provider,
@@ -32,9 +33,10 @@ from fedjtt.provide import (
 from fedjtt.seeding import torch_generator
 from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
+from fedjtt.spectrum import Spectra
 from fedjtt.workers import WorkerPool
 from strategies.known import Owner, nobody
-from strategies.staged import Observer
+from strategies.staged import Observer, StagedStrategy
 
 Columns = Sequence[Any] | torch.utils.data.Dataset[Any]
 
@@ -71,6 +73,36 @@ def simulate(
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
         grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
         return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
+
+
+def spectra(
+    config: RunConfig,
+    weights: Array,
+    splits: Splits | None = None,
+    train_rows: list[Tensor] | None = None,
+    model_builder: ModelBuilder | None = None,
+) -> Spectra:
+    """Return how a trained model's features of train are spread in each group, and how unevenly inside each class.
+
+    Sums travel where the config has the data on machines (``evaluation-at = machines``); the numbers are the same.
+
+    Parameters
+    ----------
+    weights : ndarray
+        float32 ``[num_parameters]``, as :attr:`Outcome.weights` or ``weights.npy`` hold them.
+    splits, train_rows, model_builder
+        As for :func:`simulate`.
+    """
+    check_device(config.device)
+    torch.set_num_threads(config.threads)
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    provide, own, owner = _providers(config, splits, train_rows)
+    # What the server holds it need not hide from itself.
+    bare = config.replace(secure_aggregation=False, noise_multiplier=0.0, count_noise=0.0, noise_seed=0)
+    server = InProcessGrid(make_client_app(own, None, model_builder), bare, 1)
+    strategy = StagedStrategy(config, server, owner=owner)
+    strategy.connect(InProcessGrid(make_client_app(provide, None, model_builder), config, config.machines))
+    return gather_spectra(strategy, weights)
 
 
 def _providers(
@@ -157,10 +189,10 @@ def train(
     config = RunConfig.parse({"model": named, **{key.replace("_", "-"): value for key, value in settings.items()}})
     splits = _with_validation(datasets, config, sizes)
     builder = None if isinstance(model, str) else model
+    build = builder_of(config, builder)
     outcome = simulate(config, splits, _rows_of(partition, len(splits.train)), observer, None, builder)
-    network = build_model(
-        builder or config.model, tuple(splits.train.x.shape[1:]), sizes[0], torch_generator(0, "weights"), config.device
-    )
+    shape = tuple(splits.train.x.shape[1:])
+    network = build_model(build, shape, sizes[0], torch_generator(0, "weights"), config.device)
     network.load(torch.from_numpy(outcome.weights))
     return TrainedModel(network.module.eval(), outcome.result)
 

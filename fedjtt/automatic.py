@@ -7,7 +7,7 @@ from fedjtt.choices import AUTO_GROUPS
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
+AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995, "coloured-mnist": 0.995, "corrupted-cifar10": 0.995}
 # Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
 AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
 AUTO_EPOCHS = {"jtt": 0.4}
@@ -20,6 +20,11 @@ AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
 def groups_of(config: "RunConfig") -> str:
     """Return the groups that the key ``groups`` names."""
     return AUTO_GROUPS.get(config.method, "true") if config.groups == "auto" else config.groups
+
+
+def model_of(config: "RunConfig") -> str:
+    """Return the network's name, also where the config has not been resolved yet."""
+    return AUTO_MODEL.get(config.dataset, "lenet") if config.model == "auto" else config.model
 
 
 def automatic(config: "RunConfig") -> dict[str, Any]:
@@ -35,12 +40,13 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         "robust_epochs": AUTO_EPOCHS.get(config.method, 2.0),
         "robust_rounds": AUTO_ROUNDS[config.robust],
         "fraction_train": min(1.0, AUTO_MACHINES_A_ROUND / config.machines),
-        "model": AUTO_MODEL.get(config.dataset, "lenet"),
+        "model": model_of(config),
         "evaluation_at": "machines" if config.own_data else "server",
     }
     if not config.own_data:
         found["selection"] = "val-worst-group"
     if config.dataset in AUTO_STRENGTH:
         found["spurious_strength"] = AUTO_STRENGTH[config.dataset]
+    if config.dataset in AUTO_DIFFICULTY:
         found["difficulty"] = AUTO_DIFFICULTY[config.dataset]
     return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

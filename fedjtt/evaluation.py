@@ -1,6 +1,7 @@
 """Group accuracies from sums: (correct, count) per group, added over batches, machines and splits alike."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,45 +25,65 @@ def outputs_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tenso
     return torch.cat(parts) if parts else torch.zeros(0, dataset.num_labels)
 
 
-def last_layer(model: FlatModel) -> nn.Linear:
-    """Return the linear layer whose weights and biases are the end of the model's vector.
+def last_layer(module: nn.Module) -> nn.Linear:
+    """Return the linear layer whose weights and biases are the end of a network's parameters.
 
     Raises
     ------
     ConfigError
-        Where the model has none.
+        Where the network has none.
     """
-    linear = [layer for layer in model.module.modules() if isinstance(layer, nn.Linear)]
-    own = [id(parameter) for parameter in list(model.module.parameters())[-2:]]
+    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    own = [id(parameter) for parameter in list(module.parameters())[-2:]]
     if not linear or [id(linear[-1].weight), id(linear[-1].bias)] != own:
         raise ConfigError(
-            "the model's last parameters are not weight and bias of an nn.Linear, which is what is fitted anew; let "
+            "the model's last parameters are not weight and bias of an nn.Linear, whose inputs are the features; let "
             "one give the logits, and define it last"
         )
     return linear[-1]
 
 
 @torch.no_grad()
-def features_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
-    """Return what the last linear layer sees, float32 ``[len(rows), width]``, in evaluation mode.
+def feature_batches(
+    model: FlatModel,
+    dataset: GroupedDataset,
+    rows: Tensor,
+    dtype: torch.dtype = torch.float32,
+    batch: int = EVALUATION_BATCH,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield rows, and what the last linear layer sees of them, ``[len(part), width]``, in evaluation mode.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+        What the network computes in; float64: the same to rounding in whatever batches.
 
     Raises
     ------
     ConfigError
         Where that layer's outputs are not the model's.
     """
-    layer = last_layer(model)
-    seen: list[Tensor] = []
+    module = model.module if dtype == torch.float32 else copy.deepcopy(model.module).to(dtype)
+    module.eval()
+    layer, device, seen = last_layer(module), model.vector.device, []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
     try:
-        logits = outputs_of(model, dataset, rows)
+        for part in torch.split(rows, batch) if len(rows) else ():
+            logits = module(gather(dataset.x, part).to(device, dtype)).cpu()
+            features = torch.cat(seen)
+            seen.clear()
+            expected = nn.functional.linear(features, layer.weight.cpu(), layer.bias.cpu())
+            if expected.shape != logits.shape or not torch.allclose(expected, logits, rtol=1e-4, atol=1e-4):
+                raise ConfigError("the model's outputs are not those of its last nn.Linear, whose inputs are features")
+            yield part, features
     finally:
         hook.remove()
-    features = torch.cat(seen) if seen else torch.zeros(0, layer.in_features)
-    expected = nn.functional.linear(features, layer.weight.cpu(), layer.bias.cpu())
-    if expected.shape != logits.shape or not torch.allclose(expected, logits, rtol=1e-4, atol=1e-4):
-        raise ConfigError("the model's outputs are not those of its last nn.Linear, which is what is fitted anew")
-    return features
+
+
+def features_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return what the last linear layer sees, float32 ``[len(rows), width]``; see :func:`feature_batches`."""
+    found = [features for _, features in feature_batches(model, dataset, rows)]
+    return torch.cat(found) if found else torch.zeros(0, last_layer(model.module).in_features)
 
 
 def predict(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tensor:
@@ -123,8 +144,9 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
     Returns
     -------
     dict
-        ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``
-        (None where it cannot be said), ``groups`` (label, attribute, count, correct), ``empty-groups``.
+        ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``,
+        ``aligned-accuracy`` and ``conflicting-accuracy`` (None where it cannot be said), ``groups`` (label, attribute,
+        count, correct), ``empty-groups``.
     """
     correct, count = sums.correct.double(), sums.count.double()
     accuracy = correct / count  # NaN where the count is 0
@@ -141,6 +163,7 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
         "worst-class-accuracy": float(by_class[~by_class.isnan()].min()) if present.any() else None,
         "average-accuracy": float(correct.sum() / count.sum()) if present.any() else None,
         "adjusted-average-accuracy": adjusted,
+        **_by_alignment(sums, train_counts if has_groups else None),
         "groups": [
             {
                 "label": index // per_label,
@@ -151,6 +174,21 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
             for index in range(len(sums.count))
         ],
         "empty-groups": int((~present).sum()),
+    }
+
+
+def _by_alignment(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, float | None]:
+    """Return the accuracy on examples of their label's most frequent attribute in train, and on the others."""
+    names = ("aligned-accuracy", "conflicting-accuracy")
+    if train_counts is None:
+        return dict.fromkeys(names)
+    table = torch.tensor(train_counts).view(-1, sums.num_attributes)
+    aligned = torch.zeros_like(table, dtype=torch.bool)
+    aligned[torch.arange(len(table)), table.argmax(dim=1)] = True
+    parts = {name: mask.flatten() for name, mask in zip(names, (aligned, ~aligned), strict=True)}
+    return {
+        name: float(sums.correct[part].sum() / sums.count[part].sum()) if sums.count[part].any() else None
+        for name, part in parts.items()
     }
 
 

@@ -3,11 +3,15 @@
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedjtt.choices import SIZED_BY
+from fedjtt.convnets import ColouredMnistCNN, ResNet18, scaled
 from fedjtt.errors import ConfigError, nearest
 
 
@@ -33,18 +37,21 @@ class LeNet(nn.Module):
         (channels, height, width), at least 12 x 12.
     num_labels : int
         Outputs.
+    width : float
+        Factor on the channels and on the units of the two hidden linear layers.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], num_labels: int) -> None:
+    def __init__(self, input_shape: tuple[int, ...], num_labels: int, width: float = 1.0) -> None:
         super().__init__()
         if len(input_shape) != 3 or min(input_shape[1:]) < 12:
             raise ConfigError(f"model lenet needs images of at least 12x12, not inputs of shape {input_shape}; use mlp")
-        channels, height, width = input_shape
-        self.conv1 = nn.Conv2d(channels, 6, 5, padding=2)
-        self.conv2 = nn.Conv2d(6, 16, 5)
-        self.fc1 = nn.Linear(16 * ((height // 2 - 4) // 2) * ((width // 2 - 4) // 2), 120)
-        self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, num_labels)
+        channels, *sides = input_shape
+        maps1, maps2, units1, units2 = (scaled(units, width) for units in (6, 16, 120, 84))
+        self.conv1 = nn.Conv2d(channels, maps1, 5, padding=2)
+        self.conv2 = nn.Conv2d(maps1, maps2, 5)
+        self.fc1 = nn.Linear(maps2 * math.prod((side // 2 - 4) // 2 for side in sides), units1)
+        self.fc2 = nn.Linear(units1, units2)
+        self.fc3 = nn.Linear(units2, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``[n, num_labels]`` of images ``[n, channels, height, width]``."""
@@ -56,18 +63,21 @@ class LeNet(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two hidden layers of 128 units over the flattened input of any shape."""
+    """`depth` hidden layers of 128 units, times `width`, over the flattened input of any shape."""
 
-    def __init__(self, input_shape: tuple[int, ...], num_labels: int) -> None:
+    def __init__(self, input_shape: tuple[int, ...], num_labels: int, width: float = 1.0, depth: int = 2) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(math.prod(input_shape), 128)
-        self.fc2 = nn.Linear(128, 128)
-        self.fc3 = nn.Linear(128, num_labels)
+        units = [math.prod(input_shape), *[scaled(128, width)] * depth, num_labels]
+        for number, (inputs, outputs) in enumerate(pairwise(units), start=1):
+            self.add_module(f"fc{number}", nn.Linear(inputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``[n, num_labels]`` of inputs ``[n, ...]``."""
-        x = functional.relu(self.fc1(x.flatten(1)))
-        return self.fc3(functional.relu(self.fc2(x)))  # type: ignore[no-any-return]
+        *hidden, last = self.children()
+        x = x.flatten(1)
+        for layer in hidden:
+            x = functional.relu(layer(x))
+        return last(x)  # type: ignore[no-any-return]
 
 
 class Logistic(nn.Module):
@@ -83,7 +93,37 @@ class Logistic(nn.Module):
 
 
 ModelBuilder = Callable[[tuple[int, ...], int], nn.Module]
-MODELS: dict[str, ModelBuilder] = {"lenet": LeNet, "mlp": MLP, "logistic": Logistic}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet": LeNet,
+    "cmnist-cnn": ColouredMnistCNN,
+    "resnet18": ResNet18,
+    "mlp": MLP,
+    "logistic": Logistic,
+}
+
+
+@dataclass(frozen=True)
+class SizedModel:
+    """The builder of a named network at a size; it equals any other of the same name and size.
+
+    Attributes
+    ----------
+    name : str
+        A key of ``MODELS``.
+    width : float
+        Factor on the hidden units.
+    depth : int
+        Hidden layers, for networks that have a choice.
+    """
+
+    name: str
+    width: float = 1.0
+    depth: int = 2
+
+    def __call__(self, input_shape: tuple[int, ...], num_labels: int) -> nn.Module:
+        """Build the network, with what sizes it."""
+        size = {key: getattr(self, key) for key in SIZED_BY[self.name]}
+        return MODELS[self.name](input_shape, num_labels, **size)
 
 
 def _make_room(model: nn.Module) -> None:
@@ -104,6 +144,9 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        elif isinstance(module, nn.GroupNorm):
+            module.weight.fill_(1.0)
+            module.bias.fill_(0.0)
         elif next(module.parameters(recurse=False), None) is not None:
             raise ConfigError(f"no initial values are defined for a layer of type {type(module).__name__}")
 
@@ -151,7 +194,7 @@ def build_model(
     Parameters
     ----------
     name : str or callable
-        A key of ``MODELS``, or a function of (input_shape, num_labels) that returns a module.
+        A key of ``MODELS``, or a function of (input_shape, num_labels) that returns a module (a ``SizedModel`` is one).
 
     Raises
     ------
@@ -160,7 +203,7 @@ def build_model(
     """
     if isinstance(name, str) and name not in MODELS:
         raise ConfigError(f"unknown model {name!r}{nearest(name, MODELS)}; allowed are {', '.join(MODELS)}")
-    builder = MODELS[name] if isinstance(name, str) else name
+    builder = SizedModel(name) if isinstance(name, str) else name
     with torch.device("meta"):  # shapes only: nothing is drawn
         module = builder(input_shape, num_labels)
     if (buffer := next(module.named_buffers(), None)) is not None:

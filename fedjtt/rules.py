@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import TABLES
+from fedjtt.automatic import AUTO_SERVER_RATE, model_of
+from fedjtt.choices import OF_IMAGES, SIZED_BY, TABLES, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -48,6 +48,7 @@ def bad_value(config: "RunConfig") -> str | None:
 OF_PAINTED_DATA = {
     "difficulty": "auto", "spurious-strength": "auto", "core-noise": 0.0, "corner": "top-right", "download": False,
 }  # fmt: skip
+OF_BACKGROUNDS = ("difficulty", "corner", "core-noise")
 OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 
 
@@ -58,6 +59,9 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         given = [key for key in ("schema-file", "host-files") if values[key]]
         if given:
             return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
+        for key in OF_BACKGROUNDS if config.dataset in WHOLE_IMAGES else ():
+            if values[key] != OF_PAINTED_DATA[key]:
+                return f"{key} is {values[key]}, but dataset {config.dataset} changes whole images; leave {key} out"
         return table_contradiction(config) if config.dataset in TABLES else None
     about = f"but with dataset {config.dataset}"
     for key, nothing in OF_MADE_DATA.items():
@@ -76,8 +80,8 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
             return f"machines is {config.machines}, but heart4 has four hospitals; set machines to 4"
     elif not config.schema_file:
         return f"dataset is {config.dataset}, but schema-file is empty; name the TOML file that says what columns mean"
-    if config.model == "lenet" and config.dataset != "image-folder":
-        return f"model is lenet, which needs images, {about} there are columns; set model to mlp or logistic"
+    if config.model in OF_IMAGES and config.dataset != "image-folder":
+        return f"model is {config.model}, which needs images, {about} there are columns; set model to mlp or logistic"
     return None
 
 
@@ -87,8 +91,11 @@ def table_contradiction(config: "RunConfig") -> str | None:
     for key, nothing in OF_PAINTED_DATA.items():
         if values[key] != nothing:
             return f"{key} is {values[key]}, but dataset {config.dataset} is a table; leave {key} out"
-    if config.model == "lenet":
-        return f"model is lenet, which needs images, but dataset is {config.dataset}; set model to mlp or logistic"
+    if config.model in OF_IMAGES:
+        return (
+            f"model is {config.model}, which needs images, but dataset is {config.dataset}; set model to mlp or "
+            "logistic"
+        )
     return None
 
 
@@ -184,9 +191,23 @@ def sparse_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def size_contradiction(config: "RunConfig") -> str | None:
+    """Return what would make a network larger or smaller that has only one size, or None."""
+    model = model_of(config)
+    for size in ("width", "depth"):
+        name, fitting = f"model_{size}", [name for name, sizes in SIZED_BY.items() if size in sizes]
+        value = getattr(config, name)
+        if model not in fitting and value != type(config).model_fields[name].default:
+            key = f"model-{size}"
+            return f"{key} is {value}, but model is {model}; leave {key} out, or set model to {' or '.join(fitting)}"
+    return None
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    judges = (own_data_contradiction, privacy_contradiction, secure_contradiction, sparse_contradiction)
+    judges = (
+        own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction, sparse_contradiction,
+    )  # fmt: skip
     if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":

@@ -88,6 +88,7 @@ def run_method(
         "config": config.flat(),
         "run-id": run_id,
         "digest": digest(torch.from_numpy(trained.weights)),
+        "parameters": int(trained.weights.size),
         **figures,
         "identification": trained.identification,
         "head": trained.head,

@@ -112,6 +112,12 @@ def shorten(gradient: Tensor, length: float) -> None:
         gradient.mul_(length / norm)
 
 
+def _differentiate(model: FlatModel, loss: Tensor) -> None:
+    """Put a loss's gradient where the model keeps it."""
+    model.gradient.zero_()
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
 Terms = Callable[[Tensor, Tensor], Tensor]
 """From a batch's losses ``[m]`` and its examples' places in the part to terms ``[m]``: a step's loss is their mean."""
 
@@ -154,9 +160,8 @@ class Trainer:
             Where the loss is not finite.
         """
         model, settings, step = self.model, self.settings, self._next
-        model.gradient.zero_()
         loss = loss_of(model.module(x))
-        loss.backward()  # type: ignore[no-untyped-call]
+        _differentiate(model, loss)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
@@ -251,8 +256,6 @@ def gradient_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor, terms: 
     """
     device = model.vector.device
     model.module.train()
-    model.gradient.zero_()
     losses = cross_entropies(model.module(gather(dataset.x, rows).to(device)), dataset.label[rows].to(device))
-    loss = (losses if terms is None else terms(losses, places)).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    _differentiate(model, (losses if terms is None else terms(losses, places)).mean())
     return model.gradient.clone()

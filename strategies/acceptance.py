@@ -22,13 +22,13 @@ WHOLE: Mapping[str, tuple[str, ...]] = {
     "describe": ("examples",), "census": ("examples",), "fit": ("steps",), "identify": _REPORT, "judge": _REPORT,
     "look": ("both", "either"),
     "lend": ("machine", "steps", "tries", "useless"), "assess": ("attributes",),
-    "features": ("labels", "width"), "moments": ("rows",),
+    "features": ("labels", "width"), "moments": ("rows",), "spectrum": ("width",),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "census": ("label-counts", "group-counts"), "identify": ("label-errors", "label-sizes"),
     "judge": ("label-errors", "label-sizes"),
     "look": ("label-errors", "label-sizes"), "assess": ("correct", "count"), "tally": ("counts",),
-    "features": ("count",), "slope": ("rows",),
+    "features": ("count",), "slope": ("rows",), "spectrum": ("count",),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
     "fit": ("size", "loss", "seconds"), "slopes": ("size", "seconds"),
@@ -83,9 +83,8 @@ class Acceptance(Known):
             return ("error-ids",) if self.ids else ()
         grown = slope_arrays(request)
         fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []), *grown)
-        return {"fit": fitted, "slopes": grown, "learn": ("weights",), "lend": ("model",), **HEAD_ARRAYS}.get(
-            action, ()
-        )
+        known = {"fit": fitted, "slopes": grown, "learn": ("weights",), "lend": ("model",), "spectrum": ("sums",)}
+        return {**known, **HEAD_ARRAYS}.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

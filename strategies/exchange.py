@@ -66,7 +66,7 @@ def stage_of(action: str) -> str:
     stages = {
         "describe": "prepare", "prepare": "prepare", "fit": "robust", "initial": "robust",
         "sketch": "robust", "mask": "robust", "slopes": "robust",
-        "refer": "evaluate", "assess": "evaluate",
+        "refer": "evaluate", "assess": "evaluate", "spectrum": "evaluate",
     }  # fmt: skip
     stages |= dict.fromkeys(("features", "moments", "draw", "slope", "score"), "head")
     return stages.get(action, "identify")

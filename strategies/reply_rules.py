@@ -8,6 +8,7 @@ import numpy as np
 from fedjtt.methods.assess import REFERENCE_COUNTS
 from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
+from fedjtt.methods.group_moments import length_of_sums
 from fedjtt.training import Span
 from strategies.head_rules import HEAD_RULES
 from strategies.known import Known, Rule
@@ -210,6 +211,23 @@ def _of_reference_counts(known: Known, machine: int, reply: Payload) -> str:
     )
 
 
+def _of_spectrum(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    own, count, width = known.groups.get(machine, []), reply.integers("count"), reply.integer("width")
+    if len(count) != len(own) or any(told not in (0, has) for told, has in zip(count, own, strict=True)):
+        return "it sums over groups that it does not have"
+    if (width + 1) * len(known.labels(machine)) > len(request.arrays["weights"]):
+        return f"its features have width {width}"
+    sums = reply.arrays["sums"]
+    if sums.dtype != np.float64 or sums.shape != (length_of_sums(len(count), width),):
+        return f"its sums are {sums.dtype} {list(sums.shape)} for {len(count)} groups and features of width {width}"
+    total, outer = (part.reshape(len(count), -1) for part in np.split(sums, [len(count) * width]))
+    row, column = np.triu_indices(width)
+    squares, rows = outer[:, row == column], np.array(count)[:, None]
+    if (squares < 0).any() or (total**2 > rows * squares * (1 + 1e-9)).any():
+        return "its sums of squares are smaller than its sums allow"
+    return "it sums over groups without rows" if outer[np.array(count) == 0].any() else ""
+
+
 def _within(parts: list[int], wholes: list[int]) -> bool:
     return len(parts) == len(wholes) and all(0 <= part <= whole for part, whole in zip(parts, wholes, strict=True))
 
@@ -226,6 +244,7 @@ RULES: Mapping[str, Rule] = {
     "name": _of_name,
     "lend": _of_model,
     "assess": _of_counts,
+    "spectrum": _of_spectrum,
     **HEAD_RULES,
     **SPARSE_RULES,
 }

@@ -168,11 +168,15 @@ class StagedStrategy(Strategy):
 
     def run(self, grid: Grid) -> Trained:
         """Run the method's stages with the machines behind `grid` and return the selected model."""
+        self.connect(grid)
+        self.reference = find_reference(self)
+        return with_its_cost(METHODS[self.config.method].coordinate(self), self.reference, self.config)
+
+    def connect(self, grid: Grid) -> None:
+        """Take the machines behind `grid`, and let those with rows of their own agree on how these are encoded."""
         self.talk.machines_grid = grid
         if self.config.own_data:
             self._prepare()
-        self.reference = find_reference(self)
-        return with_its_cost(METHODS[self.config.method].coordinate(self), self.reference, self.config)
 
     def _prepare(self) -> None:
         """Let machines with rows of their own agree on an encoding, before any method asks them anything."""

@@ -137,6 +137,27 @@ def test_images_are_scaled_and_a_network_of_ones_own_is_trained() -> None:
     assert fedjtt.train(columns, columns, columns, model="lenet", **SETTINGS).result["config"]["model"] == "lenet"
 
 
+def test_a_network_of_another_size() -> None:
+    """4 features, 2 labels: 5 x 64 + 65 x 2 weights; identification trains the same network."""
+    sized = {**SETTINGS, "model_width": 0.5, "model_depth": 1, "machines": 1}
+    columns = [arrays(split) for split in ("train", "test", "validation")]
+    done = fedjtt.train(*columns, **sized)
+    assert done.result["parameters"] == sum(p.numel() for p in done.model.parameters()) == 5 * 64 + 65 * 2
+    federated = fedjtt.train(*columns, **{**sized, "robust": "federated"})
+    assert federated.result["digest"] == done.result["digest"]
+    (machine,) = done.result["identification"]["machines"]
+    assert machine["steps"] > 0
+
+
+@pytest.mark.parametrize("size", [{"model_width": 2}, {"model_depth": 3}])
+def test_a_network_of_ones_own_has_its_own_size(size: dict[str, Any]) -> None:
+    def builder(shape: tuple[int, ...], labels: int) -> nn.Module:
+        return nn.Linear(shape[0], labels)
+
+    with pytest.raises(ConfigError, match="model-width and model-depth are for named models; leave them out"):
+        fedjtt.train(arrays("train"), arrays("test"), model=builder, **SETTINGS, **size)
+
+
 X, Y = np.zeros((6, 4), np.float32), np.array([0, 1] * 3)
 BAD: list[tuple[Any, str]] = [
     ((X,), "1 columns; give"),

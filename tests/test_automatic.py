@@ -1,6 +1,8 @@
 """What auto becomes; the cases one by one stand in tests/test_config.py."""
 
-from fedjtt.automatic import automatic
+import pytest
+
+from fedjtt.automatic import automatic, model_of
 from fedjtt.config import RunConfig
 
 
@@ -10,3 +12,15 @@ def test_only_what_is_auto_is_filled_in() -> None:
     raw = RunConfig.model_validate({"robust-rounds": 7, "model": "mlp"})
     assert not {"robust_rounds", "model"} & set(automatic(raw))
     assert automatic(raw)["evaluation_at"] == "server"
+
+
+@pytest.mark.parametrize(
+    ("values", "model"),
+    [
+        ({"dataset": "digits"}, "lenet"),
+        ({"dataset": "adult"}, "mlp"),
+        ({"dataset": "adult", "model": "logistic"}, "logistic"),
+    ],
+)
+def test_the_network_is_known_before_auto_is_filled_in(values: dict[str, str], model: str) -> None:
+    assert model_of(RunConfig.model_validate(values)) == model_of(RunConfig.parse(values)) == model

@@ -138,7 +138,7 @@ def compared(outcome: Any) -> dict[str, Any]:
     for name in ("seconds", "machines"):
         found.pop(name, None)
     about = {name: outcome.result[name] for name in ("digest", "test", "validation", "selected-round")}
-    about["sparse"] = outcome.result["sparse"]
+    about["sparse"] = {**(outcome.result["sparse"] or {}), "share-of-dense-bytes": None}
     about["notes"] = [note for note in outcome.result["notes"] if "went on from its checkpoint" not in note]
     return {**about, "found": found, "rounds": [line["round"] for line in outcome.history]}
 

@@ -52,7 +52,8 @@ OTHER: dict[str, Any] = {
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
     "secure-aggregation": True, "on-restart": "resume",
-    "max-update-norm": 9.0, "model": "mlp", "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "selection": "last",
+    "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -78,12 +79,20 @@ def test_the_names_are_those_of_the_registries() -> None:
 def test_auto_is_what_the_source_names() -> None:
     painted = {name: source for name, source in SOURCES.items() if source.default_strength is not None}
     assert {name: source.default_strength for name, source in painted.items()} == automatic.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in painted.items()} == automatic.AUTO_DIFFICULTY
+    backgrounds = {name: source.default_difficulty for name, source in painted.items() if source.default_difficulty}
+    assert backgrounds == automatic.AUTO_DIFFICULTY
+    assert set(choices.WHOLE_IMAGES) == painted.keys() - backgrounds.keys()
     assert set(choices.TABLES) == SOURCES.keys() - painted.keys()
 
 
 @pytest.mark.parametrize(
-    ("dataset", "strength", "difficulty"), [("digits", 0.9, "large"), ("spuco-mnist", 0.995, "medium")]
+    ("dataset", "strength", "difficulty"),
+    [
+        ("digits", 0.9, "large"),
+        ("spuco-mnist", 0.995, "medium"),
+        ("coloured-mnist", 0.995, "auto"),
+        ("corrupted-cifar10", 0.995, "auto"),
+    ],
 )
 def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: str) -> None:
     config = RunConfig.parse({"dataset": dataset})
@@ -209,6 +218,8 @@ BAD: dict[str, list[Any]] = {
     "identify-server-learning-rate": [0, -1, math.nan, "much"],
     "proximal-mu": [-1],
     "fraction-train": [0, 1.1, math.nan, "half"],
+    "model-width": [0, -1, 65, math.nan, math.inf, "wide"],
+    "model-depth": [0, -1, 65, 1.5, "deep"],
     "min-machines": [0, -1, 1.5, math.inf, math.nan],
     "max-failed-rounds": [-1, 0.5, "many"],
     "round-timeout": [-1, math.inf, math.nan],
@@ -295,6 +306,17 @@ def test_what_does_not_go_with_a_table_is_one_line(changes: dict[str, Any], line
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("dataset", choices.WHOLE_IMAGES)
+@pytest.mark.parametrize(("key", "value"), [("difficulty", "small"), ("corner", "top-left"), ("core-noise", 0.1)])
+def test_what_is_about_backgrounds_is_refused_where_the_whole_image_is_changed(
+    dataset: str, key: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is {value}, but dataset {dataset} changes whole images; leave"):
+        RunConfig.parse({"dataset": dataset, key: value})
+    config = RunConfig.parse({"dataset": dataset, "label-noise": 0.1, "spurious-strength": 0.98})
+    assert RunConfig.parse(config.flat()) == config
+
+
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
@@ -334,6 +356,27 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is for "
         "doing without; set identify-stop to stable",
         {"identify-stop": "stable"},
+    ),
+    (
+        {"model": "logistic", "model-width": 2},
+        "model-width is 2.0, but model is logistic; leave model-width out, or set model to lenet or "
+        "cmnist-cnn or resnet18 or mlp",
+        {"model-width": 1},
+    ),
+    (
+        {"model": "logistic", "model-depth": 1},
+        "model-depth is 1, but model is logistic; leave model-depth out, or set model to mlp",
+        {"model": "mlp"},
+    ),
+    (
+        {"model": "lenet", "model-depth": 3},
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"model-depth": 2},
+    ),
+    (
+        {"dataset": "digits", "model-depth": 3},  # auto: lenet
+        "model-depth is 3, but model is lenet; leave model-depth out, or set model to mlp",
+        {"dataset": "adult"},
     ),
     (
         {"proximal-mu": 0.1, "aggregator": "fedmedian"},
@@ -551,6 +594,9 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
+            continue
+        if key == "model-depth":
+            assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
     assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID

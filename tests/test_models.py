@@ -1,6 +1,7 @@
 """Networks as one vector: parameters, initial values, and what cannot be built."""
 
 import hashlib
+import inspect
 import math
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fedjtt.choices import SIZED_BY
 from fedjtt.errors import ConfigError
-from fedjtt.models import FlatModel, LeNet, build_model, digest
+from fedjtt.models import MODELS, FlatModel, LeNet, SizedModel, build_model, digest
 from fedjtt.seeding import torch_generator
 from tests.tiny import REPO
 
@@ -34,6 +36,88 @@ def test_mlp_takes_any_shape() -> None:
     model = build_model("mlp", (2, 3), 4, generator())
     assert model.vector.shape == (7 * 128 + 129 * 128 + 129 * 4,)
     assert model.module(torch.zeros(7, 2, 3)).shape == (7, 4)
+
+
+@pytest.mark.parametrize(
+    ("width", "units"),
+    [
+        (0.5, (3, 8, 60, 42)),
+        (2, (12, 32, 240, 168)),
+        (0.25, (2, 4, 30, 21)),  # 1.5 channels are 2: halves go up
+        (0.001, (1, 1, 1, 1)),
+    ],
+)
+def test_lenets_width_is_a_factor_on_channels_and_hidden_units(width: float, units: tuple[int, ...]) -> None:
+    maps1, maps2, units1, units2 = units
+    by_layer = [
+        (5 * 5 * 3 + 1) * maps1, (5 * 5 * maps1 + 1) * maps2, (maps2 * 5 * 5 + 1) * units1, (units1 + 1) * units2,
+        (units2 + 1) * 5,
+    ]  # fmt: skip
+    model = build_model(SizedModel("lenet", width), IMAGE, 5, generator())
+    assert len(model.vector) == sum(by_layer)
+    assert model.module(torch.zeros(2, *IMAGE)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "parameters"),
+    [
+        (1, 1, 7 * 128 + 129 * 4),
+        (1, 4, 7 * 128 + 3 * 129 * 128 + 129 * 4),
+        (0.5, 2, 7 * 64 + 65 * 64 + 65 * 4),
+        (3, 3, 7 * 384 + 2 * 385 * 384 + 385 * 4),
+        (1e-9, 2, 7 + 2 + 2 * 4),
+    ],
+)
+def test_the_mlps_width_and_depth(width: float, depth: int, parameters: int) -> None:
+    model = build_model(SizedModel("mlp", width, depth), (2, 3), 4, generator())
+    assert len(model.vector) == parameters
+    assert model.module(torch.zeros(7, 2, 3)).shape == (7, 4)
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp", "logistic"])  # of the others see test_convnets.py
+def test_the_size_that_nobody_asks_for_is_the_published_one(name: str) -> None:
+    """Weights, and so digests, are those of the networks written out here, in the order of their layers."""
+    written_out = {
+        "lenet": lambda: [
+            nn.Conv2d(3, 6, 5, padding=2), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 5),
+        ],
+        "mlp": lambda: [
+            nn.Flatten(), nn.Linear(2352, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 5)
+        ],
+        "logistic": lambda: [nn.Flatten(), nn.Linear(2352, 5)],
+    }  # fmt: skip
+    plain = build_model(lambda *_: nn.Sequential(*written_out[name]()), IMAGE, 5, generator())
+    sized = build_model(SizedModel(name, 1.0, 2), IMAGE, 5, generator())
+    assert digest(sized.vector) == digest(plain.vector) == digest(build_model(name, IMAGE, 5, generator()).vector)
+    x = torch.rand(3, *IMAGE, generator=generator(1))
+    assert torch.equal(sized.module(x), plain.module(x))
+
+
+def test_the_mlp_is_relu_after_every_hidden_layer_and_ends_in_its_last() -> None:
+    net = build_model(SizedModel("mlp", 0.03125, 3), (5,), 2, generator()).module  # four units
+    assert [name for name, _ in net.named_parameters()][::2] == ["fc1.weight", "fc2.weight", "fc3.weight", "fc4.weight"]
+    x = torch.rand(6, 5, generator=generator(1))
+    y = x
+    for number in (1, 2, 3):
+        layer = net.get_submodule(f"fc{number}")
+        y = functional.relu(layer(y))
+        assert y.shape == (6, 4)
+    assert torch.equal(net(x), net.get_submodule("fc4")(y))
+
+
+def test_builders_of_one_size_are_equal_and_of_two_sizes_not() -> None:
+    """A process keeps a network by its builder."""
+    assert SizedModel("mlp", 2.0, 3) == SizedModel("mlp", 2.0, 3)
+    assert hash(SizedModel("mlp", 2.0, 3)) == hash(SizedModel("mlp", 2.0, 3))
+    assert len({SizedModel("mlp"), SizedModel("lenet"), SizedModel("mlp", 2.0), SizedModel("mlp", 1.0, 3)}) == 4
+
+
+def test_the_sizes_that_a_config_may_choose_are_those_of_the_networks() -> None:
+    taken = {name: set(inspect.signature(builder).parameters) for name, builder in MODELS.items()}
+    assert {name: set(sizes) for name, sizes in SIZED_BY.items()} == {
+        name: parameters - {"input_shape", "num_labels"} for name, parameters in taken.items()
+    }
 
 
 def test_logistic_is_one_linear_layer_over_the_flattened_input() -> None:

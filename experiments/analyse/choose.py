@@ -3,14 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from experiments.config_keys import uses
-from experiments.results import CONFIG_KEYS, Row
+from experiments.results import CONFIG_KEYS, Row, flatten, read_runs
 from experiments.settings import Setting, by_setting
 from experiments.statistics import Estimate, estimate
-from experiments.tables import Table, percent
+from experiments.table import Table, as_rich
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.tracking import write_atomically
 
 MEASURES = {
     "val-worst-group": "validation.worst-group-accuracy",
@@ -84,7 +88,7 @@ def choices_table(choices: Sequence[Choice], by: str) -> Table:
     """Return one row a variant: how many were tried, what was chosen, and what all came to."""
     rows = tuple(
         (choice.variant.label, str(len(choice.tried)), _said(next(iter(choice.tried))),
-         "; ".join(f"{_said(values)}: {percent(value)}" for values, value in choice.tried.items()))
+         "; ".join(f"{_said(values)}: {100 * value.mean:.1f}" for values, value in choice.tried.items()))
         for choice in choices
     )  # fmt: skip
     seeds = max(value.n for choice in choices for value in choice.tried.values())
@@ -107,3 +111,13 @@ def choices_toml(choices: Sequence[Choice], tuned: Sequence[str]) -> str:
         lines = [f"{key} = {json.dumps(value)}" for key, value in {**keys, **choice.best}.items() if value is not None]
         tables.append("\n".join(["[[sweep]]", *lines]))
     return "\n\n".join(tables) + "\n"
+
+
+def choose_command(folder: Path, tuned: Sequence[str], by: str, to: Path | None, console: Console) -> None:
+    """Show what to choose after a tuning sweep, and write it as a sweep's tables into a new file."""
+    if to is not None and to.exists():
+        raise ConfigError(f"{to} is there already; name a new file with --to, or move it away")
+    choices = choose([flatten(run) for run in read_runs(folder)], tuned, by)
+    console.print(as_rich(choices_table(choices, by)))
+    if to is not None:
+        write_atomically(to, choices_toml(choices, tuned))

@@ -1,13 +1,27 @@
 """Methods side by side: one row a method, central beside federated, what that costs, and the gap that it closes."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from rich.console import Console
+
+from experiments import drawing
+from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
-from experiments.results import Row
-from experiments.settings import Groups, Setting, on_the_server
+from experiments.method_figures import wga_by_method
+from experiments.results import Row, flatten, read_exchanges, read_names, read_runs
+from experiments.settings import Groups, Setting, by_setting, on_the_server
 from experiments.statistics import Difference, by_seed, estimate, paired_difference
-from experiments.tables import WGA, Table, percent, points, provenance
+from experiments.table import Table, as_csv, as_markdown, as_rich, percent, points
+from experiments.tables import WGA, provenance
+from fedjtt.tracking import write_atomically
 
+HYPER_PARAMETERS = (
+    "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
+    "cvar-alpha", "cvar-threshold", "dro-step", "dro-adjustment", "dfr-penalty", "dfr-fits", "dfr-tolerance",
+    "upsample", "upsample-fraction",
+)  # fmt: skip
+"""Keys that say how a method was set, and not which it is."""
 _REFERENCES = ("erm", "group-dro")
 
 
@@ -39,17 +53,19 @@ def comparison(groups: Groups, exchanges: Mapping[str, int]) -> Table:
         if spread is not None and (twin := on_the_server(spread, groups)) is not None:
             central = twin  # on as many machines: the pair differs in nothing else
         shown = next(setting for setting in (central, spread) if setting is not None)
+        name = variant.without(*HYPER_PARAMETERS).label
         lines.append((
-            variant.label, reads_groups(groups[shown][0]), str(len(by_seed(groups[shown], WGA))),
+            name, variant.label[len(name) + 2 :] or "–", reads_groups(groups[shown][0]),
+            str(len(by_seed(groups[shown], WGA))),
             percent(estimate(groups[central], WGA)) if central else "–",
             percent(estimate(groups[shown], "test.average-accuracy")),
             percent(estimate(groups[spread], WGA)) if spread else "–",
             _paired(spread, central, groups),
             _bytes(groups[spread]) if spread else "–",
             _exchanges(groups[spread], exchanges) if spread else "–",
-            _gap(groups[shown], ends),
+            "–" if central in ends.values() else _gap(groups[shown], [groups[end] for end in ends.values()]),
         ))  # fmt: skip
-    columns = ("method", "group labels", "seeds", "central WGA, %", "average, %", "federated WGA, %",
+    columns = ("method", "set", "group labels", "seeds", "central WGA, %", "average, %", "federated WGA, %",
                "federated − central", "bytes", "exchanges", "gap closed")  # fmt: skip
     return Table("The methods side by side", _caption(rows), columns, tuple(lines))
 
@@ -60,11 +76,13 @@ def _mode(setting: Setting) -> str:
 
 def _caption(rows: Sequence[Row]) -> str:
     machines = max(row["config.machines"] for row in rows)
+    usual = ", ".join(f"{key} {value}" for key, value in usual_values(rows).items() if key in HYPER_PARAMETERS)
     return (
         f"WGA: worst-group accuracy. Group labels: of which split a method trains on. Federated: {machines} machines; "
         "the difference is paired by seed, in points. Bytes: what a federated run sends in both directions, all "
         "machines together; exchanges: messages to a machine, identification and evaluation included. Gap closed: from "
-        f"central ERM to central GroupDRO on true groups. {provenance(rows)}"
+        f"central ERM to central GroupDRO on true groups.{f' Where not said: {usual}.' if usual else ''} "
+        f"{provenance(rows)}"
     )
 
 
@@ -89,24 +107,37 @@ def _exchanges(rows: Sequence[Row], exchanges: Mapping[str, int]) -> str:
     return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)}–{max(counts)}"
 
 
-def _ends(groups: Groups) -> dict[str, dict[int, float]]:
-    """Return WGA by seed of central ERM and central GroupDRO on true groups; without one that did not run."""
-    found: dict[str, dict[int, float]] = {}
+def _ends(groups: Groups) -> dict[str, Setting]:
+    """Return ERM and GroupDRO on true groups, central and trained on train; without one that did not run."""
+    found: dict[str, Setting] = {}
     for setting, rows in groups.items():
         method, plain = setting.get("method"), setting.get("train-on", "train") == "train"
         true = method == "erm" or rows[0].get("config.groups") == "true"
         if method in _REFERENCES and _mode(setting) == "central" and plain and true:
-            found.setdefault(method, by_seed(rows, WGA))
-    return found
+            found.setdefault(method, setting)
+    return {method: found[method] for method in _REFERENCES if method in found}
 
 
-def _gap(rows: Sequence[Row], ends: Mapping[str, Mapping[int, float]]) -> str:
-    own = by_seed(rows, WGA)
-    seeds = [seed for seed in own if all(seed in ends.get(name, {}) for name in _REFERENCES)]
-    if not seeds or rows[0]["config.method"] in _REFERENCES:
+def _gap(rows: Sequence[Row], ends: Sequence[Sequence[Row]]) -> str:
+    sides = [by_seed(each, WGA) for each in (rows, *ends)]
+    seeds = set.intersection(*(set(side) for side in sides))
+    if len(ends) < len(_REFERENCES) or not seeds:
         return "–"
-    value, low, high = (100 * sum(side[seed] for seed in seeds) / len(seeds)
-                        for side in (own, ends["erm"], ends["group-dro"]))  # fmt: skip
+    value, low, high = (100 * sum(side[seed] for seed in seeds) / len(seeds) for side in sides)
     if high - low <= 0:
         return "no gap"
-    return f"{100 * (value - low) / (high - low):.0f} % = ({value:.1f} − {low:.1f}) / ({high:.1f} − {low:.1f})"
+    closed = f"{100 * (value - low) / (high - low):.0f} %".replace("-", "−")
+    return f"{closed} = ({value:.1f} − {low:.1f}) / ({high:.1f} − {low:.1f})"
+
+
+def methods_report(folder: Path, to: Path, console: Console) -> None:
+    """Show the comparison of a sweep's methods; write methods.md, methods.csv and methods.png."""
+    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    table = comparison(groups, read_exchanges(folder))
+    console.print(as_rich(table))
+    write_atomically(to / "methods.md", as_markdown(table))
+    write_atomically(to / "methods.csv", as_csv([table]))
+    figure = wga_by_method(groups)
+    if figure is not None:
+        drawing.save(figure, to / "methods.png")
+    console.print(f"written: {to}", soft_wrap=True, highlight=False)

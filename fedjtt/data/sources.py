@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fedjtt.data.adult import load_adult
+from fedjtt.data.coloured_mnist import load_coloured_mnist
 from fedjtt.data.compas import load_compas
+from fedjtt.data.corrupted_cifar10 import load_corrupted_cifar10
 from fedjtt.data.digits import load_digits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.options import DataOptions
@@ -56,6 +58,22 @@ SOURCES = {
             needs_files=True,
         ),
         Source(
+            name="coloured-mnist",
+            summary="Coloured MNIST: 70,000 MNIST digits, ten labels in ten colours; needs MNIST's four files",
+            loader=load_coloured_mnist,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="corrupted-cifar10",
+            summary="Corrupted CIFAR-10: 21,000 images, ten labels under ten corruptions; needs cifar10/*.webp",
+            loader=load_corrupted_cifar10,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
             name="adult",
             summary="Adult (UCI): income above 50,000 dollars, by sex; needs adult/adult.data and adult.test",
             loader=load_adult,
@@ -87,9 +105,11 @@ def default_options(dataset: str, seed: int = 0) -> DataOptions:
     """Return a dataset's defaults, to be changed with :func:`dataclasses.replace`."""
     chosen = source(dataset)
     options = DataOptions(dataset, None, seed)
-    if chosen.default_strength is None or chosen.default_difficulty is None:
-        return options
-    return replace(options, difficulty=chosen.default_difficulty, spurious_strength=chosen.default_strength)
+    if chosen.default_strength is not None:
+        options = replace(options, spurious_strength=chosen.default_strength)
+    if chosen.default_difficulty is not None:
+        options = replace(options, difficulty=chosen.default_difficulty)
+    return options
 
 
 def load(options: DataOptions) -> Splits:

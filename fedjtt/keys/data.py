@@ -32,7 +32,9 @@ class DataKeys(Keys):
     )
     corner: str = choice("top-right", ("top-left", "top-right"), "corner of the coloured box")
     spurious_strength: float | Auto = Field(
-        "auto", description="share of a class in its own colour, (0, 1]; auto: .9 for digits, .995 for spuco-mnist"
+        "auto",
+        description="share of a class in its own colour or corruption, (0, 1]: one less the share that conflicts; "
+        "auto: .9 for digits, .995 for the others",
     )
     label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
     core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fedjtt.choices import AGGREGATORS, METHODS
+from fedjtt.choices import AGGREGATORS, METHODS, SIZED_BY
 from fedjtt.keys.field import Auto, Keys, choice
 
 
@@ -76,8 +76,14 @@ class RobustKeys(Keys):
         description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
     )
     model: str = choice(
-        "auto", ("auto", "lenet", "mlp", "logistic"), "network; auto: lenet for images, mlp for columns"
+        "auto",
+        ("auto", *SIZED_BY),
+        "network; auto: lenet for images, mlp for columns; cmnist-cnn and resnet18 have group norms",
     )
+    model_width: float = Field(
+        1.0, gt=0, le=64, description="factor on the channels and hidden units of a network, rounded, at least 1"
+    )
+    model_depth: int = Field(2, ge=1, le=64, description="hidden layers of the mlp")
     selection: str = choice(
         "auto",
         ("auto", "last", "val-worst-group", "val-worst-class", "val-average", "val-bias-unsupervised"),

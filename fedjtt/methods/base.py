@@ -18,7 +18,8 @@ from fedjtt.cache import StageCache
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
-from fedjtt.models import FlatModel, ModelBuilder, build_model
+from fedjtt.errors import ConfigError
+from fedjtt.models import FlatModel, ModelBuilder, SizedModel, build_model
 from fedjtt.seeding import torch_generator
 
 if TYPE_CHECKING:
@@ -116,9 +117,23 @@ def whole(splits: Splits) -> NodeData:
     return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
 
 
+def builder_of(config: RunConfig, own: ModelBuilder | None = None) -> ModelBuilder:
+    """Return what builds a run's network: the caller's own function, or what the config names.
+
+    Raises
+    ------
+    ConfigError
+        Where the caller's own is to have another size.
+    """
+    named = SizedModel(config.model, config.model_width, config.model_depth)
+    if own is not None and named != SizedModel(config.model):
+        raise ConfigError("model-width and model-depth are for named models; leave them out where model is a function")
+    return own or named
+
+
 @lru_cache(maxsize=4)
 def _workspace(
-    builder: str | ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, slot: int
+    builder: ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, slot: int
 ) -> tuple[FlatModel, Tensor]:
     # Building a network costs as much as training a small machine's round.
     model = build_model(builder, shape, num_labels, torch_generator(seed, PURPOSES[slot]), device)
@@ -166,7 +181,7 @@ class Node:
 
     def _workspace(self, slot: int) -> tuple[FlatModel, Tensor]:
         dataset = self.data.train.dataset
-        builder = self.model_builder or self.config.model
+        builder = builder_of(self.config, self.model_builder)
         shape = tuple(dataset.x.shape[1:])
         return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device, slot)
 

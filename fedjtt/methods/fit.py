@@ -28,9 +28,9 @@ from fedjtt.training import Span, Terms, TrainSettings, train
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "method", "train-on", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
-    "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
-    "server-learning-rate", "proximal-mu", "selection", "device",
+    "model-width", "model-depth", "method", "train-on", "robust-epochs", "robust-rounds", "robust-min-steps",
+    "batch-size", "learning-rate", "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm",
+    "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
     *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
 

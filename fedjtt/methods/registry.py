@@ -14,6 +14,7 @@ from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
+from fedjtt.methods.group_moments import sum_features
 from fedjtt.methods.grouping import name_own
 from fedjtt.methods.growth import sketch, slopes
 from fedjtt.methods.head import draw, features, moments, score, slope
@@ -53,6 +54,7 @@ CATEGORIES = {
     "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
+    "spectrum": "query",
 }  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def action_for(name: str, config: RunConfig) -> Action:
         "draw": draw,
         "slope": slope,
         "score": score,
+        "spectrum": sum_features,
     }
     if name in before:
         return before[name]

@@ -17,7 +17,7 @@ from fedjtt.methods.base import Node, Payload, Server, Trained
 from fedjtt.methods.fit import FitPlan, fit_rounds
 from fedjtt.methods.grouping import Groups, agree_on_groups, groups_of, identified
 from fedjtt.methods.masked import MaskedLesson
-from fedjtt.methods.sparse_course import SparseCourse
+from fedjtt.methods.sparse_course import BYTES, SparseCourse
 
 WEIGHTS, FACTORS = "group-weights", "group-factors"
 LAMBDAS = {0.005: 10.0, 0.01: 30.0, 0.02: 50.0, 0.05: 80.0}
@@ -60,6 +60,8 @@ class REST:
         plan = FitPlan(sum(groups.sizes), request, groups.population.group_counts, course)
         trained = identified(fit_rounds(server, plan), groups)
         about = {**(trained.sparse or {}), "lambda": factor, "conflicting-share": share}
+        shares = [line[BYTES] for line in trained.history if BYTES in line]
+        about[BYTES] = math.fsum(shares) / len(shares) if shares else None
         return replace(trained, sparse=about)
 
     def _lambda(self, server: Server, share: float) -> float:

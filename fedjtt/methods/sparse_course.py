@@ -27,6 +27,7 @@ from fedjtt.sparse.wire import BITS, bits_of, change_of, mask_of_bits, scores_of
 from fedjtt.training import Span
 
 EVER, DUE, SCORES, COUNTS = "mask-ever", "mask-due", "growth-scores", "mask-counts"
+BYTES = "share-of-dense-bytes"
 WORD = 4  # bytes of a float32
 Scores = NDArray[np.float64]
 
@@ -107,7 +108,7 @@ class SparseCourse(Course):
         figures: dict[str, Any] = {"density": self.density, "mask-changes": self.number}
         if self.place == "machines":
             dense = self._dense_bytes(senders_of(replies))
-            figures |= {"sent": sent, "received": received, "share-of-dense-bytes": (sent + received) / dense}
+            figures |= {"sent": sent, "received": received, BYTES: (sent + received) / dense}
         return figures
 
     def taken(self, vector: Array) -> Array:

@@ -28,7 +28,7 @@ class Form:
     weighted : tuple of str
         Arrays and numbers of which the mean by size is taken; ``size`` itself is added up.
     sums : tuple of str
-        Other numbers and lists of them: added up.
+        Other numbers and arrays or lists of them: added up.
     alike : tuple of str
         Whole numbers that are the same on every machine, and said in the clear.
     timed : bool
@@ -60,6 +60,7 @@ FORMS: Mapping[str, Form] = {
         weighted=("weights", "average", "slopes", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)
     ),
     "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
+    "spectrum": Form(("count",), sums=("sums",), alike=("width",), timed=False),
 }
 """By action; no other reply of a run has anything to hide in a sum, and identify = peers is refused."""
 
@@ -97,7 +98,7 @@ def flatten(action: str, reply: Payload, machines: int) -> Flat:
         values = np.array([] if held is None else held, dtype=np.float64).reshape(-1)
         parts.append(encode_real(values * size, name, machines))
     for name in form.sums:
-        told = reply.numbers.get(name)
+        told = reply.arrays.get(name, reply.numbers.get(name))
         layout.append(_length_of(told))
         values = np.array([] if told is None else told, dtype=np.float64).reshape(-1)
         parts.append(encode_real(values, name, machines))

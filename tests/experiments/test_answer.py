@@ -1,4 +1,4 @@
-from experiments.answer import answer
+from experiments.answer import answer, question
 from tests.experiments.test_tables import groups_of
 
 
@@ -9,6 +9,7 @@ def test_the_answer_names_cost_interval_and_robust_mode() -> None:
         ({"machines": 5, "robust": "federated"}, [0.81, 0.81, 0.84]),
     )  # fmt: skip
     text = answer(groups)
+    assert question(groups) == "What distribution costs the worst group"
     assert text.startswith("On 5 machines instead of one, JTT's worst-group accuracy on test falls by 9.7 points with")
     assert "(72.3 % instead of 82.0 %; 95 % interval −11.1 to −8.2, 3 paired seeds)" in text
     assert "is not distinguishable with federated robust training (0.0 points, 82.0 % instead of 82.0 %" in text
@@ -45,6 +46,7 @@ def test_of_methods_the_best_is_named_with_those_that_are_as_good() -> None:
         ({"method": "group-dro", "machines": 1}, [0.85, 0.65, 0.87]),
     )  # fmt: skip
     text = answer(groups)
+    assert question(groups) == "Methods for the worst group"
     assert text.startswith("The best worst-group accuracy on test has oracle (group-balanced)")
     assert "Not distinguishable from it, paired by seed: JTT" in text
     assert "GroupDRO" not in text

@@ -83,6 +83,12 @@ def test_a_methods_own_keys_matter_to_it_alone() -> None:
     assert not uses(_rows({"method": "erm", "balance": "mixture"})[0], "mixture-ratio")
 
 
+def test_sizes_matter_to_the_networks_that_have_them() -> None:
+    rows = {model: _rows({"model": model})[0] for model in ("lenet", "mlp", "logistic")}
+    for key, users in (("model-width", {"lenet", "mlp"}), ("model-depth", {"mlp"})):
+        assert {model for model, row in rows.items() if uses(row, key)} == users
+
+
 def test_what_trains_the_reference_matters_where_it_selects() -> None:
     for selection, matters in (("val-bias-unsupervised", True), ("val-average", False)):
         row = _rows({"method": "erm", "identify": "local", "selection": selection})[0]

@@ -6,6 +6,7 @@ from experiments.statistics import (
     group_accuracy_intervals,
     mean_interval,
     paired_difference,
+    spearman,
     speed_up,
     t_quantile,
     wilson,
@@ -99,3 +100,19 @@ def test_group_intervals_are_wilsons_with_one_seed_and_students_with_several() -
     assert group_accuracy_intervals(runs, {"a", "b", "c"}) == {
         (0, 0): (pytest.approx(0.7), pytest.approx(0.451586, abs=1e-6), pytest.approx(0.948414, abs=1e-6))
     }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1.0, 2.0, 3.0], [10.0, 20.0, 15.0], 0.5),  # ranks 1 2 3 and 1 3 2: 1 - 6 x 2 / (3 x 8)
+        ([1.0, 2.0, 30.0, 4.0], [1.0, 4.0, 900.0, 16.0], 1.0),
+        ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0], -1.0),
+        ([1.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 3.0], 0.8889),  # ranks 1.5 1.5 3 4 and 1 2 3.5 3.5: 4 / 4.5
+        ([1.0, 2.0], [1.0, 2.0], None),
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], None),
+    ],
+)
+def test_rank_correlations_by_hand(first: list[float], second: list[float], expected: float | None) -> None:
+    found = spearman(first, second)
+    assert found == expected if expected is None else found == pytest.approx(expected, abs=1e-4)

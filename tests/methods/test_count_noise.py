@@ -30,9 +30,9 @@ def told(node: Node) -> dict[str, Any]:
 
 
 def test_every_action_that_sends_counts_is_named() -> None:
-    """The others send none, or are refused with noise on counts: models, ids, keys, bins of a cut, dfr's sums."""
+    """The others send none, or are refused with noise on counts: models, ids, keys, bins of a cut, sums of features."""
     none = {"initial", "prepare", "lend", "name", "tally", "keys", "shares", "reveal", "refer"}
-    head = {"features", "moments", "draw", "slope", "score"}
+    head = {"features", "moments", "draw", "slope", "score", "spectrum"}
     assert set(CATEGORIES) - set(NOISED) == none | head
 
 

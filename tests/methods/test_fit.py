@@ -144,6 +144,16 @@ def test_given_weights_are_where_training_starts_and_are_not_mixed_up_in_a_cache
     assert results[0] != results[1]
 
 
+def test_a_cached_stage_is_not_that_of_another_size(tmp_path: Any) -> None:
+    sizes = []
+    for size in ({}, {"model_width": 0.5}, {"model_depth": 1}):
+        config = tiny_config(machines=1, method="erm", **size)
+        strategy, _ = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path))
+        sizes.append(len(fit_rounds(strategy, FitPlan(60)).weights))
+    # 4 features, 2 labels; 128 units twice, 64 twice, 128 once
+    assert sizes == [5 * 128 + 129 * 128 + 129 * 2, 5 * 64 + 65 * 64 + 65 * 2, 5 * 128 + 129 * 2]
+
+
 def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(machines=3, method="erm", robust="federated", selection="last")
     strategy, grid = parts_of_a_run(config, tiny_splits())

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "identification": ("identification:run", "ten machines' identification against the original's on one"),
     "deployment": ("deployment:run", "a server and four nodes on this machine against one process"),
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
+    "sparse": ("sparse:run", "a masked training step against a dense one; sparse kernels against dense ones"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

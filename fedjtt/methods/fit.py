@@ -243,9 +243,9 @@ class _Rounds:
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
             self.average = course.spread(self._joined_average(server_round, averages, sizes))
-        seconds = seconds_of(replies)
-        self.seconds["robust"] += max(seconds)
-        self.seconds["robust-sum"] += sum(seconds)
+        for seconds in (course.spent(), seconds_of(replies)):  # one exchange after the other
+            self.seconds["robust"] += max(seconds, default=0.0)
+            self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
         learned = course.learn(server_round, replies)
         self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss, **learned})

@@ -91,6 +91,10 @@ class Course:
     def resume(self, state: Mapping[str, Array]) -> None:
         """Take over what :meth:`state` returned."""
 
+    def spent(self) -> list[float]:
+        """Return the CPU seconds that machines spent on what the course asked them itself at this round's beginning."""
+        return []
+
     def report(self) -> dict[str, Any] | None:
         """Return what the result says of the rounds beside their history."""
         return None

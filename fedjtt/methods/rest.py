@@ -6,7 +6,6 @@ is that of :mod:`fedjtt.methods.sparse_course`.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -23,7 +22,6 @@ WEIGHTS, FACTORS = "group-weights", "group-factors"
 LAMBDAS = {0.005: 10.0, 0.01: 30.0, 0.02: 50.0, 0.05: 80.0}
 """The paper's lambda by the share of conflicting examples, on Coloured MNIST and Corrupted CIFAR-10."""
 
-LAMBDAS_OF_DATASET = {"bffhq": {0.005: 80.0}}
 BEYOND = 2.0
 """How many times the table's largest share it is read for."""
 
@@ -69,7 +67,7 @@ class REST:
             server.note("no example conflicts with the shortcut: all weigh alike; identify for fewer epochs")
             return 1.0
         given = server.config.rest_weight
-        return usual_lambda(server.config.dataset, share) if given == "auto" else float(given)
+        return usual_lambda(share) if given == "auto" else float(given)
 
 
 def conflicting_groups(groups: Groups) -> list[bool]:
@@ -90,16 +88,11 @@ def conflicting_groups(groups: Groups) -> list[bool]:
     return [place % width != majority[place // width] for place in range(len(groups.sizes))]
 
 
-def usual_lambda(dataset: str, share: float) -> float:
+def usual_lambda(share: float) -> float:
     """Return the paper's lambda for the nearest share of conflicting examples (as a ratio).
 
     Far beyond its table, at more than a tenth, the weight that lets both parts count alike.
     """
-    table = LAMBDAS_OF_DATASET.get(dataset, LAMBDAS)
     if share > BEYOND * max(LAMBDAS):
         return max(1.0, (1 - share) / share)
-    return table[_nearest(list(table), share)]
-
-
-def _nearest(shares: Sequence[float], share: float) -> float:
-    return min(shares, key=lambda known: abs(math.log(known / share)))
+    return LAMBDAS[min(LAMBDAS, key=lambda known: abs(math.log(known / share)))]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedjtt.cache import unpack_json
-from fedjtt.methods.base import Array, Payload, Place, Scalar, Server, senders_of
+from fedjtt.methods.base import Array, Payload, Place, Scalar, Server, seconds_of, senders_of
 from fedjtt.methods.lesson import Course
 from fedjtt.methods.masked import DEAD, NUMBER, QUOTAS, TRACED, WHOLE
 from fedjtt.seeding import numpy_generator
@@ -78,6 +78,7 @@ class SparseCourse(Course):
         self._change: dict[str, NDArray[Any]] = {}
         self._resumed = False
         self._spent, self._vectors = (0, 0), 1
+        self._seconds: list[float] = []
 
     # --- a round ---
 
@@ -85,7 +86,7 @@ class SparseCourse(Course):
         """Change the mask, where it is due; weights that have died, and that grow, are 0."""
         self._spent, self._vectors = self.server.spent("robust"), 1 if average is None else 2
         period = self._period(span)
-        weights, self._change = self.spread(self.taken(weights)), {}
+        weights, self._change, self._seconds = self.spread(self.taken(weights)), {}, []
         if self.due:
             self._change_mask(server_round, span, weights)
         self.due = is_due(span.first, span.last, span.total, period)
@@ -110,6 +111,10 @@ class SparseCourse(Course):
             dense = self._dense_bytes(senders_of(replies))
             figures |= {"sent": sent, "received": received, BYTES: (sent + received) / dense}
         return figures
+
+    def spent(self) -> list[float]:
+        """Return the seconds that the gradients took."""
+        return self._seconds
 
     def taken(self, vector: Array) -> Array:
         """Return the live weights."""
@@ -172,6 +177,7 @@ class SparseCourse(Course):
         numbers = {**self.asked.numbers, **told.numbers, **self._wanted(), "round": server_round}
         arrays = {**self.asked.arrays, **told.arrays, "weights": self.taken(weights)}
         replies = self.server.ask(self.place, "slopes", Payload(arrays, numbers), server_round)
+        self._seconds = seconds_of(replies)
         return self._joined(replies, [reply.real("size") for reply in replies])
 
     def _joined(self, replies: Sequence[Payload], sizes: Sequence[float]) -> Scores:

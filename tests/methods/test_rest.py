@@ -27,11 +27,7 @@ from tests.tiny import tiny_config, tiny_splits
     ],
 )  # fmt: skip
 def test_lambda_is_the_papers_for_the_nearest_share(share: float, expected: float) -> None:
-    assert usual_lambda("coloured-mnist", share) == pytest.approx(expected)
-
-
-def test_lambda_of_bffhq() -> None:
-    assert usual_lambda("bffhq", 0.005) == 80
+    assert usual_lambda(share) == pytest.approx(expected)
 
 
 def population(group_counts: list[int] | None) -> Population:

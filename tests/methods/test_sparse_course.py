@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from flwr.app import RecordDict
 
 import fedjtt
 from fedjtt.methods import sparse_course
 from fedjtt.server_app import Outcome
 from fedjtt.sparse.density import live_counts
 from fedjtt.sparse.layout import Layout
-from tests.tiny import tiny_config, tiny_splits
+from fedjtt.sparse.wire import TOGGLES
+from tests.tiny import asked, parts_of_a_run, run_on, tiny_config, tiny_splits
 
 # The tiny network: 4 features, two hidden layers of 128 units, 2 labels.
 SHAPES = [("fc1.weight", (128, 4)), ("fc1.bias", (128,)), ("fc2.weight", (128, 128)), ("fc2.bias", (128,)),
@@ -173,6 +175,47 @@ def test_machines_that_take_part_now_and_then_are_told_the_whole_mask() -> None:
     outcome = run(fraction_train=0.4, averaging="none")
     assert outcome.result["missing"] == []
     assert outcome.result["sparse"]["mask-changes"] == 5
+
+
+@pytest.mark.parametrize("grow", ["gradient", "momentum"])
+def test_machines_that_forget_everything_are_told_the_mask_again(grow: str) -> None:
+    """Before every fit the machines lose what they kept between messages; nothing of the result may change."""
+    settings: dict[str, Any] = {
+        "method": "rest", "groups": "true", "rest_density": DENSITY, "robust_epochs": 6, "robust_rounds": 6,
+        "rest_period": 1, "robust": "federated", "batch_size": 8, "rest_grow": grow,
+    }  # fmt: skip
+    config, splits = tiny_config(**settings), tiny_splits()
+    _, grid = parts_of_a_run(config, splits)
+    seen, original = asked(grid), grid.send_and_receive
+
+    def forgetful(messages: Any, **rest: Any) -> Any:
+        listed = list(messages)
+        if listed and listed[0].metadata.message_type == "train.fit" and not reminded:
+            for context in grid._contexts.values():
+                context.state = RecordDict()
+        reminded[:] = [message for message in listed if message.metadata.message_type == "query.mask"]
+        return original(listed, **rest)
+
+    reminded: list[Any] = []
+    grid.send_and_receive = forgetful  # type: ignore[method-assign]
+    outcome = run_on(grid, config, splits)
+    assert outcome.result["digest"] == fedjtt.simulate(config, splits).result["digest"]
+    assert outcome.result["missing"] == []
+    # All three, in each round whose change is told by places; where bits are shorter, nobody need remember anything.
+    by_places = (
+        sum(action == "fit" and machine == 0 and TOGGLES in told.arrays for action, machine, told, _ in seen) / 2
+    )
+    assert by_places >= 2  # of two tries each
+    assert sum(action == "mask" for action, *_ in seen) == 3 * by_places
+
+
+def test_the_seconds_of_gradients_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if every gradient took 1,000 s: five changes, three machines side by side."""
+    slow = sparse_course.seconds_of
+    monkeypatch.setattr(sparse_course, "seconds_of", lambda replies: [each + 1000 for each in slow(replies)])
+    seconds = run().result["seconds"]
+    assert 5_000 < seconds["robust"] < 5_100
+    assert 15_000 < seconds["robust-sum"] < 15_100
 
 
 def test_noise_does_not_wake_the_dead() -> None:

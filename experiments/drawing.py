@@ -22,6 +22,8 @@ from fedjtt.tracking import write_atomically
 # Okabe and Ito's palette: told apart with every common colour vision; grey and green are kept for the bounds.
 BLUE, VERMILLION, ORANGE, SKY, PURPLE, BLACK = "#0072B2", "#D55E00", "#E69F00", "#56B4E9", "#CC79A7", "#000000"
 GREY, GREEN = "#6B6B6B", "#009E73"
+BOUNDS = {"erm": GREY, "group-balanced": GREEN}
+"""The methods that others lie between."""
 WIDTH = 5.0  # inches: at a phone's width the text is still read
 LEGEND = 0.8  # inches that a figure's height has for its legend
 _PAIRS = ((BLUE, VERMILLION), (SKY, ORANGE), (BLACK, PURPLE))
@@ -40,13 +42,21 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def new_figure(
-    height: float, note: str, panels: int = 1, columns: int = 1, width_ratios: Sequence[float] | None = None
+    height: float,
+    note: str,
+    panels: int = 1,
+    columns: int = 1,
+    widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of the common width with a note below it, and its panels row by row."""
+    """Return a figure of the common width with a note below it, and its panels row by row.
+
+    Columns are as wide, and rows as tall, as `widths` and `heights` say in proportion.
+    """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     figure.supxlabel(fill(note, 92, break_on_hyphens=False), fontsize=7, color="#444444", x=0.01, ha="left")
     rows = -(-panels // columns)
-    places = list(figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios).flat)
+    places = list(figure.subplots(rows, columns, squeeze=False, width_ratios=widths, height_ratios=heights).flat)
     for empty in places[panels:]:
         empty.remove()
     for each in places[:panels]:

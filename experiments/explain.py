@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cautions import Caution, cautions_of
-from experiments.findings import Facts, Line, Result, facts_of
+from experiments.findings import Facts, Result, facts_of
 from experiments.results import run_folders
+from experiments.rounds import Line
 from fedjtt.errors import ConfigError, DataError
 
 _NEEDED = {"config", "test", "validation", "identification", "selected-round", "seconds", "bytes", "notes"}

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.rounds import Line, kept_pass, passes
 from fedjtt.methods.assess import SELECTION_SCORE
 
 Result = Mapping[str, Any]
-Line = Mapping[str, Any]
 
 
 def percent(share: float | None) -> str:
@@ -257,36 +257,17 @@ def _robust(result: Result, history: Sequence[Line]) -> RobustStage:
     known = result["validation"]["worst-group-accuracy"] is not None
     worst = "worst-group-accuracy" if known else "worst-class-accuracy"
     measure = SELECTION_SCORE.get(selection, worst)
-    tried = [
-        tuple(
-            Round(
-                number=line["round"],
-                steps=line["steps"],
-                loss=line["loss"],
-                worst=line.get(f"validation.{worst}"),
-                judged=line.get(f"validation.{measure}"),
-                average=line["validation.average-accuracy"],
-            )
-            for line in lines
+    kept = tuple(
+        Round(
+            number=line["round"],
+            steps=line["steps"],
+            loss=line["loss"],
+            worst=line.get(f"validation.{worst}"),
+            judged=line.get(f"validation.{measure}"),
+            average=line["validation.average-accuracy"],
         )
-        for lines in _passes(history)
-    ]
-    # Of several factors, the one whose selected round was the best is kept; the first where they tie.
-    kept = max(tried, key=lambda rounds: _judged(rounds, selection), default=())
-    return RobustStage(config["robust"], selection, measure, result["selected-round"], kept, max(1, len(tried)))
-
-
-def _passes(history: Sequence[Line]) -> list[list[Line]]:
-    """Split the robust stage's lines where the rounds begin again: a pass for every factor that was tried."""
-    passes: list[list[Line]] = []
-    for line in history:
-        if line["stage"] == "robust":
-            if not passes or line["round"] <= passes[-1][-1]["round"]:
-                passes.append([])
-            passes[-1].append(line)
-    return passes
-
-
-def _judged(rounds: Sequence[Round], selection: str) -> tuple[float, float]:
-    looked_at = rounds[-1:] if selection == "last" else rounds
-    return max(((each.judged, each.average) for each in looked_at if each.judged is not None), default=(-1.0, -1.0))
+        for line in kept_pass(history, selection, worst)
+    )
+    return RobustStage(
+        config["robust"], selection, measure, result["selected-round"], kept, max(1, len(passes(history)))
+    )

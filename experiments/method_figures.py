@@ -1,11 +1,12 @@
 """The figure over methods: worst-group accuracy of every setting, one below the other."""
 
+from collections.abc import Sequence
 from textwrap import fill
 
 from matplotlib.figure import Figure
 
 from experiments.drawing import BLUE, VERMILLION, new_figure, outside_legend, percent_axis_below
-from experiments.settings import Groups, Setting
+from experiments.settings import HYPER_PARAMETERS, Groups, Setting
 from experiments.statistics import Estimate, estimate
 from experiments.tables import WGA, provenance
 
@@ -25,11 +26,12 @@ def wga_by_method(groups: Groups) -> Figure | None:
         line = setting.without("machines")
         if line not in most or most[line].get("machines") < setting.get("machines"):
             most[line] = setting
-    rows: dict[str, dict[str, Estimate]] = {}
+    rows: dict[Setting, dict[str, Estimate]] = {}
     for setting in most.values():
         value = estimate(groups[setting], WGA)
         if value is not None:
-            rows.setdefault(setting.without("robust", "machines").label, {})[setting.get("robust")] = value
+            rows.setdefault(setting.without("robust", "machines"), {})[setting.get("robust")] = value
+    names = _names(list(rows))
     note = provenance([row for setting in most.values() for row in groups[setting]])
     figure, (axes,) = new_figure(1.2 + 0.33 * len(rows), note)
     for mode, (colour, marker, shift) in _MODES.items():
@@ -42,9 +44,15 @@ def wga_by_method(groups: Groups) -> Figure | None:
                 means, [place for place, _ in found], xerr=[low, high], label=mode, color=colour, marker=marker,
                 linestyle="none", capsize=2.5, markersize=5, elinewidth=1.0,
             )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [fill(name, 30, break_on_hyphens=False) for name in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [fill(name, 34, break_on_hyphens=False) for name in names], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(True, axis="x", color="#DDDDDD", linewidth=0.6)
     percent_axis_below(axes, "worst-group accuracy (test)")
     outside_legend(figure, axes)
     return figure
+
+
+def _names(variants: Sequence[Setting]) -> list[str]:
+    """Return what variants are called; how each was set is left out where they are told apart without it."""
+    short = [variant.without(*HYPER_PARAMETERS).label for variant in variants]
+    return short if len(set(short)) == len(short) else [variant.label for variant in variants]

@@ -1,19 +1,15 @@
-"""The figures over machines and rounds, as matplotlib Figure objects: no pyplot, no global state."""
+"""The figures over machines, as matplotlib Figure objects: no pyplot, no global state."""
 
-from collections.abc import Mapping, Sequence
 from itertools import product
 from textwrap import fill
-from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from experiments.drawing import (
     BLACK,
     BLUE,
-    GREEN,
+    BOUNDS,
     GREY,
     ORANGE,
     PURPLE,
@@ -29,16 +25,13 @@ from experiments.drawing import (
     percent_axis,
 )
 from experiments.settings import Groups, Setting, Variants, identifications, variants
-from experiments.statistics import estimate, mean_interval
+from experiments.statistics import estimate
 from experiments.tables import WGA, provenance
 
-_BOUNDS = {"erm": GREY, "group-balanced": GREEN}
 _PREDICTIONS = {"precision": ("o", (BLACK, PURPLE, BLUE)), "recall": ("s", (ORANGE, SKY, VERMILLION))}
 _TOGETHER = 3
 """Variants whose precision and recall one panel shows; more get a panel each."""
 _COLUMNS = 2
-_BANDS = 6
-"""Curves whose intervals are told apart as bands; more are drawn without."""
 
 
 def _dodged(count: int, index: int, of: int) -> float:
@@ -50,7 +43,7 @@ def _bound_settings(groups: Groups) -> list[Setting]:
     """Return ERM and the oracle, central (else as they ran) and on the fewest machines; the same weights only once."""
     chosen: list[Setting] = []
     seen: list[dict[int, str]] = []
-    for method in _BOUNDS:
+    for method in BOUNDS:
         ran = sorted(
             (s for s in groups if s.get("method") == method), key=lambda s: (s.get("robust"), s.get("machines"))
         )
@@ -65,7 +58,7 @@ def _bound_settings(groups: Groups) -> list[Setting]:
 def _bounds(axes: Axes, groups: Groups) -> None:
     """Draw ERM and the oracle as horizontal lines with their intervals as bands."""
     for setting in _bound_settings(groups):
-        value, colour = estimate(groups[setting], WGA), _BOUNDS[setting.get("method")]
+        value, colour = estimate(groups[setting], WGA), BOUNDS[setting.get("method")]
         if value is not None:
             label = setting.without("machines").label
             axes.axhline(value.mean, color=colour, linewidth=1.2, linestyle="-.", label=label)
@@ -132,38 +125,3 @@ def _error_sets(axes: Axes, lines: Variants, titled: bool) -> None:
         draw_means(axes, [_dodged(c, index, 2 * len(lines)) for c in values], list(values.values()), said, style)
         if titled:
             axes.set_title(fill(variant.label, 34, break_on_hyphens=False), fontsize=8, loc="left")
-
-
-def wga_by_round(groups: Groups, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | None:
-    """Worst-group accuracy on validation after every robust round; None where no run kept its rounds."""
-    measure = "validation.worst-group-accuracy"
-    most = max((s.get("machines") for s in groups if s.get("method") not in _BOUNDS), default=0)
-    bounds = _bound_settings(groups)
-    curves: dict[Setting, dict[int, list[float]]] = {}
-    for setting, rows in groups.items():
-        if setting not in bounds if setting.get("method") in _BOUNDS else setting.get("machines") != most:
-            continue
-        for row in rows:
-            for line in histories.get(row["run-id"], ()):
-                if line.get("stage") == "robust" and line.get(measure) is not None:
-                    curves.setdefault(setting, {}).setdefault(line["round"], []).append(line[measure])
-    if not any(len(curve) > 1 for curve in curves.values()):
-        return None
-    note = provenance([row for setting in curves for row in groups[setting]], "validation")
-    note += " So many curves have no bands for their intervals." if len(curves) > _BANDS else ""
-    figure, (axes,) = new_figure(3.9, note)
-    styles = line_styles(setting for setting in curves if setting.get("method") not in _BOUNDS)
-    for setting, curve in curves.items():
-        values = [value for key in sorted(curve) if (value := mean_interval(curve[key])) is not None]
-        style = styles.get(setting) or {"color": _BOUNDS[setting.get("method")], "linestyle": "-."}
-        axes.plot(sorted(curve), [v.mean for v in values], label=setting.label, linewidth=1.5, markersize=4,
-                  markevery=max(1, len(curve) // 8), **style)  # fmt: skip
-        if len(curves) > _BANDS:
-            continue
-        low, high = np.clip([v.low for v in values], 0, 1), np.clip([v.high for v in values], 0, 1)
-        axes.fill_between(sorted(curve), low, high, color=style["color"], alpha=0.12, linewidth=0)
-    axes.set_xlabel("round of the robust stage", fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    percent_axis(axes, "worst-group accuracy (validation)")
-    outside_legend(figure, axes)
-    return figure

@@ -18,6 +18,7 @@ from experiments.options import merged, read_toml
 from experiments.statistics import mean_interval
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
+from fedjtt.errors import EngineError
 from fedjtt.methods.base import Array, Payload
 from fedjtt.provide import provide_from_config
 from fedjtt.records import PARTITION_ID, failure_of, from_records, to_reply
@@ -38,6 +39,10 @@ DEFENCES: dict[str, dict[str, Any]] = {
     "Multi-Krum": {"aggregator": "multikrum", "identify-aggregator": "multikrum"},
     "Bulyan": {"aggregator": "bulyan", "identify-aggregator": "bulyan"},
 }
+COLUMNS = (
+    "attack", "defence", "seed", "test.worst-group-accuracy", "test.average-accuracy", "precision", "recall", "missing",
+    "digest", "error",
+)  # fmt: skip
 Attack = Callable[[Array, Array, np.random.Generator], Array]
 ATTACKS: dict[str, Attack | None] = {
     "none": None,
@@ -90,17 +95,24 @@ def study(values: dict[str, Any], seeds: list[int], path: Path, say: Callable[[s
     for attack, defence in [(attack, defence) for attack in ATTACKS for defence in DEFENCES]:
         for seed in [seed for seed in seeds if (attack, defence, str(seed)) not in known]:
             config = RunConfig.parse({"machines": MACHINES, **values, **DEFENCES[defence], "seed": seed})
-            result = run(config, ATTACKS[attack])
-            found = result["identification"]
-            rows.append({
-                "attack": attack, "defence": defence, "seed": str(seed),
-                "test.worst-group-accuracy": result["test"]["worst-group-accuracy"],
-                "test.average-accuracy": result["test"]["average-accuracy"],
-                "precision": found["precision"], "recall": found["recall"],
-                "missing": len(result["missing"]), "digest": result["digest"],
-            })  # fmt: skip
+            row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"attack": attack, "defence": defence, "seed": str(seed)}
+            try:
+                row |= _figures(run(config, ATTACKS[attack]))
+            except EngineError as error:  # Bulyan needs 11 machines where two may lie; it ends, which is an outcome too
+                row["error"] = str(error)
+            rows.append(row)
             _write(path, rows)
         say(_line(attack, defence, [row for row in rows if (row["attack"], row["defence"]) == (attack, defence)]))
+
+
+def _figures(result: dict[str, Any]) -> dict[str, Any]:
+    found = result["identification"]
+    return {
+        "test.worst-group-accuracy": result["test"]["worst-group-accuracy"],
+        "test.average-accuracy": result["test"]["average-accuracy"],
+        "precision": found["precision"], "recall": found["recall"],
+        "missing": len(result["missing"]), "digest": result["digest"],
+    }  # fmt: skip
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -112,17 +124,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def _line(attack: str, defence: str, rows: list[dict[str, Any]]) -> str:
-    scores = [100 * float(row["test.worst-group-accuracy"]) for row in rows]
+    scores = [100 * float(row["test.worst-group-accuracy"]) for row in rows if not row.get("error")]
     found = mean_interval(scores)
-    shown = (
-        "no run" if found is None else f"{found.mean:5.1f}" + ("" if found.half is None else f" ± {found.half:4.1f}")
-    )
+    shown = "ends" if found is None else f"{found.mean:5.1f}" + ("" if found.half is None else f" ± {found.half:4.1f}")
     return f"{attack:<14}{defence:<18}{shown}"
 
 

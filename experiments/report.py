@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import cost_figures, drawing, group_figures, method_figures, plots, sparse_figures
+from experiments import cost_figures, drawing, epoch_figures, group_figures, method_figures, plots, sparse_figures
 from experiments.answer import answer, question
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
@@ -24,6 +24,7 @@ from experiments.results import (
     read_runs,
     write_csv,
 )
+from experiments.rounds import rounds_csv
 from experiments.settings import Groups, by_setting
 from experiments.sparse_table import sparse_networks
 from experiments.table import as_csv, as_html, as_markdown, as_text
@@ -77,9 +78,9 @@ _FIGURES = {
         f"{_SEVERAL}, a known true minority and, on one machine, the original's identification: "
         + ", ".join(f"{key} = {value}" for key, value in ORIGINAL.items()),
     ),
-    "rounds": (
-        "Worst-group accuracy by round",
-        "Line chart: worst-group accuracy on validation after each round of the robust stage.",
+    "epochs": (
+        "Accuracy over training",
+        "Line chart: worst-group, worst-class and average accuracy on validation over the epochs of the robust stage.",
         "runs of at least two rounds with their metrics.jsonl",
     ),
     "groups": (
@@ -97,7 +98,7 @@ _FIGURES = {
 
 
 def build_report(folder: Path) -> Path:
-    """Write results.csv, summary.{txt,md,csv}, comparisons.csv, figures/*.png and report.html; return the last's path.
+    """Write {results,rounds,comparisons}.csv, summary.{txt,md,csv}, figures/*.png and report.html; return its path.
 
     The same results give the same files; a figure whose runs are not there is left out, and the page says so.
 
@@ -118,7 +119,9 @@ def build_report(folder: Path) -> Path:
     write_atomically(folder / "summary.csv", as_csv(tables[:1]))
     write_atomically(folder / "comparisons.csv", as_csv(compared))
     splits, missing = load_splits(runs[0])
-    figures = draw(runs, groups, read_histories(folder), splits)
+    histories = read_histories(folder)
+    write_atomically(folder / "rounds.csv", rounds_csv(groups, histories))
+    figures = draw(runs, groups, histories, splits)
     parts = [
         f'<p class="answer">{escape(said).replace(" %", "&nbsp;%")}</p>',
         section(tables[0].title, as_html(tables[0])),
@@ -162,7 +165,7 @@ def draw(
         "wga-speed-up": cost_figures.wga_against_speed_up(groups),
         "wga-bytes": cost_figures.wga_against_bytes(groups),
         "identification-speed-up": cost_figures.error_set_against_speed_up(groups),
-        "rounds": plots.wga_by_round(groups, histories),
+        "epochs": epoch_figures.accuracy_by_epoch(groups, histories),
         "groups": group_figures.group_accuracies(runs, groups, splits=splits),
         "samples": sheet,
     }

@@ -24,6 +24,13 @@ _ALIKE_ON_ONE_MACHINE = (
     "fraction-train",
 )  # fmt: skip
 
+HYPER_PARAMETERS = (
+    "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
+    "cvar-alpha", "cvar-threshold", "dro-step", "dro-adjustment", "dfr-penalty", "dfr-fits", "dfr-tolerance",
+    "upsample", "upsample-fraction",
+)  # fmt: skip
+"""Keys that say how a method was set, and not which it is."""
+
 
 @dataclass(frozen=True)
 class Setting:

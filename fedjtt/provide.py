@@ -41,6 +41,7 @@ def data_options(config: RunConfig) -> DataOptions:
         options,
         difficulty=config.difficulty,
         corner=config.corner,
+        class_imbalance=config.class_imbalance,
         core_noise=config.core_noise,
     )
 

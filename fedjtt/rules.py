@@ -46,9 +46,10 @@ def bad_value(config: "RunConfig") -> str | None:
 
 # Keys that say how a dataset is made or spread, with the value that says nothing.
 OF_PAINTED_DATA = {
-    "difficulty": "auto", "spurious-strength": "auto", "core-noise": 0.0, "corner": "top-right", "download": False,
+    "difficulty": "auto", "spurious-strength": "auto", "class-imbalance": 1.0, "core-noise": 0.0, "corner": "top-right",
+    "download": False,
 }  # fmt: skip
-OF_BACKGROUNDS = ("difficulty", "corner", "core-noise")
+OF_THE_RECIPE = ("difficulty", "corner", "core-noise", "class-imbalance")
 OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 
 
@@ -59,7 +60,7 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         given = [key for key in ("schema-file", "host-files") if values[key]]
         if given:
             return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
-        for key in OF_BACKGROUNDS if config.dataset in WHOLE_IMAGES else ():
+        for key in OF_THE_RECIPE if config.dataset in WHOLE_IMAGES else ():
             if values[key] != OF_PAINTED_DATA[key]:
                 return f"{key} is {values[key]}, but dataset {config.dataset} changes whole images; leave {key} out"
         return table_contradiction(config) if config.dataset in TABLES else None

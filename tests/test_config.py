@@ -26,9 +26,9 @@ def another(key: str, *values: Any) -> Any:
 OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
-    "spurious-strength": 0.5, "label-noise": 0.1, "core-noise": 0.1, "machines": 11, "partition": "group-dirichlet",
-    "dirichlet-alpha": 0.6, "max-error-fraction": 0.3, "clip-update-norm": 2.0, "noise-multiplier": 0.5,
-    "count-noise": 1.5, "noise-seed": 4,
+    "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "machines": 11,
+    "partition": "group-dirichlet", "dirichlet-alpha": 0.6, "max-error-fraction": 0.3,
+    "clip-update-norm": 2.0, "noise-multiplier": 0.5, "count-noise": 1.5, "noise-seed": 4,
     "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
     "identify-optimizer": another("identify-optimizer", "adamw", "sgd"),
     "identify-epochs": 11, "identify-rounds": 11, "identify-min-steps": 7, "identify-batch-size": 9,
@@ -171,6 +171,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(key: str, value: str, near:
 
 BAD: dict[str, list[Any]] = {
     "spurious-strength": [0, -0.1, 1.0001, "high", math.nan, math.inf],
+    "class-imbalance": [0.99, 0, -1, math.nan, math.inf],
     "label-noise": [-0.1, 1, math.nan],
     "core-noise": [-0.1, 1.1],
     "machines": [0, -1, 1.5, "many", math.inf, None, [1, 2]],
@@ -295,6 +296,7 @@ def test_auto_of_a_table(dataset: str) -> None:
         ({"spurious-strength": 0.5}, "spurious-strength is 0.5, .* leave spurious-strength out"),
         ({"corner": "top-left"}, "corner is top-left, .* leave corner out"),
         ({"core-noise": 0.1}, "core-noise is 0.1, .* leave core-noise out"),
+        ({"class-imbalance": 4.0}, "class-imbalance is 4.0, .* leave class-imbalance out"),
         ({"download": True}, "download is True, .* leave download out"),
         ({"model": "lenet"}, "model is lenet, which needs images, but dataset is adult; set model to mlp or logistic"),
         ({"host-files": "hosts"}, "host-files is 'hosts', but dataset is adult; set dataset to csv"),
@@ -307,7 +309,9 @@ def test_what_does_not_go_with_a_table_is_one_line(changes: dict[str, Any], line
 
 
 @pytest.mark.parametrize("dataset", choices.WHOLE_IMAGES)
-@pytest.mark.parametrize(("key", "value"), [("difficulty", "small"), ("corner", "top-left"), ("core-noise", 0.1)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("difficulty", "small"), ("corner", "top-left"), ("core-noise", 0.1), ("class-imbalance", 2.0)]
+)
 def test_what_is_about_backgrounds_is_refused_where_the_whole_image_is_changed(
     dataset: str, key: str, value: Any
 ) -> None:

@@ -3,8 +3,11 @@
 import random
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import torch
+from fairlearn.metrics import MetricFrame
+from sklearn.metrics import accuracy_score
 from torch import nn
 
 from fedjtt.data.grouped import GroupedDataset
@@ -18,6 +21,7 @@ from fedjtt.evaluation import (
     precision_recall,
     predict,
     scores,
+    sums_of,
 )
 from fedjtt.models import build_model
 from fedjtt.seeding import torch_generator
@@ -113,6 +117,30 @@ def test_sums_and_scores_are_those_of_brute_force() -> None:
     weights = {(index // 4, index % 4): weight for index, weight in enumerate(train_counts)}
     adjusted = sum(weights[group] * accuracy[group] for group in accuracy) / sum(weights[group] for group in accuracy)
     assert figures["adjusted-average-accuracy"] == pytest.approx(adjusted)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_are_fairlearns_also_with_an_empty_group(seed: int) -> None:
+    """Over groups, over labels and in all; the empty group, which fairlearn lists as NaN, is left out by both."""
+    data, chance = random_data(400), torch.Generator().manual_seed(seed)
+    data = data.take((data.group != 6).nonzero().squeeze(1))  # label 1, attribute 2
+    predicted = torch.randint(0, 3, (len(data),), generator=chance)
+    figures = scores(sums_of(predicted == data.label, data, torch.arange(len(data))), None)
+    assert data.attribute is not None
+    by_group = {"label": data.label.numpy(), "attribute": data.attribute.numpy()}
+    groups, classes = (
+        MetricFrame(
+            metrics=accuracy_score, y_true=data.label.numpy(), y_pred=predicted.numpy(), sensitive_features=features
+        )
+        for features in (by_group, by_group["label"])
+    )
+    ours = [group["correct"] / group["count"] if group["count"] else np.nan for group in figures["groups"]]
+    theirs = [groups.by_group[group["label"], group["attribute"]] for group in figures["groups"]]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-15)
+    assert np.flatnonzero(np.isnan(ours)).tolist() == [6]
+    assert figures["worst-group-accuracy"] == pytest.approx(groups.group_min())
+    assert figures["worst-class-accuracy"] == pytest.approx(classes.group_min())
+    assert figures["average-accuracy"] == pytest.approx(groups.overall)
 
 
 def test_the_worst_group_of_the_sums_is_not_the_mean_of_the_parts_worst_groups() -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import experiments.commands
+from experiments.analyse import spectrum_report
 from experiments.cli import app
 from experiments.options import configuration_page
 
@@ -32,6 +33,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
     called = []
     for name in ("run_command", "sweep_command", "report_command", "explain_command", "data_command"):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
+    monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -39,7 +41,9 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
 
 
 def test_there_are_commands_to_check() -> None:
-    assert {arguments[0] for arguments in commands("fedjtt")} == {"run", "sweep", "report", "explain", "data"}
+    assert {arguments[0] for arguments in commands("fedjtt")} == {
+        "run", "sweep", "report", "explain", "analyse", "data"
+    }  # fmt: skip
 
 
 def test_make_targets_exist() -> None:

@@ -97,7 +97,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
     """Draw the panels, one below the other; a variant has the same style in all of them."""
     note = provenance([row for panel in panels for row in panel.rows])
     height = 1.0 + 2.5 * len(panels)
-    figure, places = new_figure(height, note, 2 * len(panels), columns=2, width_ratios=_WIDTHS)
+    figure, places = new_figure(height, note, 2 * len(panels), columns=2, widths=_WIDTHS)
     styles = distinct_styles(dict.fromkeys(variant for panel in panels for variant in panel.curves))
     for number, panel in enumerate(panels):
         beside = places[2 * number : 2 * number + 2]

@@ -10,18 +10,12 @@ from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
 from experiments.method_figures import wga_by_method
 from experiments.results import Row, flatten, read_exchanges, read_names, read_runs
-from experiments.settings import Groups, Setting, by_setting, on_the_server
+from experiments.settings import HYPER_PARAMETERS, Groups, Setting, by_setting, on_the_server
 from experiments.statistics import Difference, by_seed, estimate, paired_difference
 from experiments.table import Table, as_csv, as_markdown, as_rich, percent, points
 from experiments.tables import WGA, provenance
 from fedjtt.tracking import write_atomically
 
-HYPER_PARAMETERS = (
-    "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
-    "cvar-alpha", "cvar-threshold", "dro-step", "dro-adjustment", "dfr-penalty", "dfr-fits", "dfr-tolerance",
-    "upsample", "upsample-fraction",
-)  # fmt: skip
-"""Keys that say how a method was set, and not which it is."""
 _REFERENCES = ("erm", "group-dro")
 
 

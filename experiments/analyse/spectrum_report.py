@@ -46,7 +46,7 @@ def spectrum_report(
     spectra, rho = eigenvalue_figures(settings, names, top), rho_figure(settings, names)
     figures = {f"eigenvalues{f'-{number}' if number > 1 else ''}": figure for number, figure in enumerate(spectra, 1)}
     figures |= {"rho": rho} if rho is not None else {}
-    for old in [*place.glob("eigenvalues*.png"), *place.glob("rho.png")]:
+    for old in [*place.glob("eigenvalues.png"), *place.glob("eigenvalues-[0-9]*.png"), *place.glob("rho.png")]:
         old.unlink()
     for name, figure in figures.items():
         save(figure, place / f"{name}.png")

@@ -32,6 +32,8 @@ class DataOptions:
         The corner of the painted box, ``top-left`` (the public generator) or ``top-right``.
     spurious_strength : float
         Share of each label's train examples that get the label's own colour, in (0, 1].
+    class_imbalance : float
+        Train examples of the first label over those of the last, from 1; 1: as many as there are.
     label_noise, core_noise : float
         Shares of the train examples with a wrong label and with a damaged digit, in [0, 1].
     seed : int
@@ -45,6 +47,7 @@ class DataOptions:
     difficulty: str = "large"
     corner: str = "top-right"
     spurious_strength: float = 1.0
+    class_imbalance: float = 1.0
     label_noise: float = 0.0
     core_noise: float = 0.0
 
@@ -58,6 +61,8 @@ class DataOptions:
                 raise ConfigError(f"{name} is {value!r}; allowed are {', '.join(allowed)}{nearest(value, allowed)}")
         if not 0 < self.spurious_strength <= 1:
             raise ConfigError(f"spurious-strength is {self.spurious_strength}; give a number above 0 and at most 1")
+        if not self.class_imbalance >= 1:
+            raise ConfigError(f"class-imbalance is {self.class_imbalance}; give a number from 1")
         for name, share in (("label-noise", self.label_noise), ("core-noise", self.core_noise)):
             if not 0 <= share <= 1:
                 raise ConfigError(f"{name} is {share}; give a number from 0 to 1")

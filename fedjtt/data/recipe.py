@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.imbalance import long_tail
 from fedjtt.data.options import DataOptions
 from fedjtt.data.spurious import assign_attributes, balanced_attributes, colour, masks, noisy_digits, noisy_labels
 from fedjtt.seeding import numpy_generator
@@ -19,8 +20,9 @@ NUM_LABELS = len(LABEL_NAMES)
 
 
 def train_part(images: Tensor, digit: Tensor, ids: Tensor, options: DataOptions) -> GroupedDataset:
-    """Return the train set: every label mostly on its own colour, with noise if asked for.
+    """Return the train set: every label mostly on its own colour, with a long tail of labels and noise if asked for.
 
+    Colours are given to the examples that an imbalance leaves, so that every label has the same share of a minority.
     The background follows the clean label, so a noisy label puts its example into another group.
 
     Parameters
@@ -30,8 +32,11 @@ def train_part(images: Tensor, digit: Tensor, ids: Tensor, options: DataOptions)
     digit, ids : Tensor
         int64 ``[n]``: the digit, 0 to 9, and the example's id, ascending.
     options : DataOptions
-        Difficulty, strength, noise and seed.
+        Difficulty, strength, imbalance, noise and seed.
     """
+    if options.class_imbalance > 1:
+        stays = long_tail(digit, 10 // NUM_LABELS, options.class_imbalance, _chance(options, "train/class-imbalance"))
+        images, digit, ids = images[stays], digit[stays], ids[stays]
     clean = digit // 2
     attribute = assign_attributes(clean, NUM_LABELS, options.spurious_strength, _chance(options, "train/attribute"))
     label = noisy_labels(clean, NUM_LABELS, options.label_noise, _chance(options, "train/label-noise"))

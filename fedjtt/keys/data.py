@@ -36,6 +36,12 @@ class DataKeys(Keys):
         description="share of a class in its own colour or corruption, (0, 1]: one less the share that conflicts; "
         "auto: .9 for digits, .995 for the others",
     )
+    class_imbalance: float = Field(
+        1.0,
+        ge=1,
+        description="train examples of the first class over those of the last, sizes falling geometrically from class "
+        "to class; 1: classes as they are; validation and test stay balanced",
+    )
     label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
     core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
     partition: str = choice("iid", PARTITIONS, "how the train data is spread over the machines")

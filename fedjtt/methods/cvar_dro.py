@@ -87,7 +87,8 @@ class CvarDRO:
     def coordinate(self, server: Server) -> Trained:
         """Count the examples, then train."""
         population = count_population(server, "server" if server.config.robust == "central" else "machines")
-        plan = FitPlan(population.total, train_counts=population.group_counts, course=EtaCourse())
+        total = population.total
+        plan = FitPlan(total, total, train_counts=population.group_counts, course=EtaCourse())
         return fit_rounds(server, plan)
 
 

@@ -22,15 +22,15 @@ from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
-from fedjtt.methods.robust_steps import batch_size_of, planned_steps
+from fedjtt.methods.robust_steps import batch_size_of, epochs_of, planned_steps
 from fedjtt.training import Span, Terms, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
-    "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "model-width", "model-depth", "method", "train-on", "robust-epochs", "robust-rounds", "robust-min-steps",
-    "batch-size", "learning-rate", "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm",
-    "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
+    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise", "seed",
+    "threads", "model", "model-width", "model-depth", "method", "train-on", "robust-epochs", "robust-rounds",
+    "robust-min-steps", "batch-size", "learning-rate", "learning-rate-schedule", "averaging", "momentum",
+    "weight-decay", "clip-norm", "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
     *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
 
@@ -45,7 +45,9 @@ class FitPlan:
     Attributes
     ----------
     weighted_size : float
-        Sum of all examples' weights over all machines: what one epoch passes over.
+        Sum of all examples' weights over all machines: what one epoch of ``robust-epochs`` passes over.
+    examples : float
+        Train examples over all machines, as they are: what the history counts epochs in, alike for every method.
     request : Payload
         What the method's ``example_weights`` needs on a node, sent in every round.
     train_counts : list of int or None
@@ -55,6 +57,7 @@ class FitPlan:
     """
 
     weighted_size: float
+    examples: float
     request: Payload = field(default_factory=Payload)
     train_counts: list[int] | None = None
     course: Course = field(default_factory=Course)
@@ -248,7 +251,9 @@ class _Rounds:
             self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
         learned = course.learn(server_round, replies)
-        self.history.append({"stage": "robust", "round": server_round, "steps": last, "loss": loss, **learned})
+        epochs = round(epochs_of(self.config, last, self.plan.examples), 6)
+        line = {"stage": "robust", "round": server_round, "steps": last, "epochs": epochs, "loss": loss}
+        self.history.append({**line, **learned})
 
     def _joined_average(self, server_round: int, averages: list[Array], sizes: list[float]) -> Array:
         """Join the machines' averages; a rule that withstands bad weights must see these too, they become the model."""

@@ -128,5 +128,6 @@ class GroupDRO:
     def coordinate(self, server: Server) -> Trained:
         """Count the groups, then train."""
         groups = agree_on_groups(server)
-        plan = FitPlan(groups.population.total, groups.request, groups.population.group_counts, DroCourse(groups.sizes))
+        counts, total = groups.population.group_counts, groups.population.total
+        plan = FitPlan(total, total, groups.request, counts, DroCourse(groups.sizes))
         return identified(fit_rounds(server, plan), groups)

@@ -33,10 +33,11 @@ from fedjtt.training import Span, TrainSettings, train
 
 # Everything that identification depends on, beside a machine's number and the number of all examples.
 IDENTIFY_KEYS = (
-    "dataset", "difficulty", "corner", "spurious-strength", "label-noise", "core-noise", "seed", "threads", "model",
-    "model-width", "model-depth", "machines", "partition", "dirichlet-alpha", "train-on", "identify",
-    "identify-epochs", "identify-rounds", "identify-min-steps", "identify-batch-size", "identify-learning-rate",
-    "identify-warm-up", "identify-weight-decay", "identify-clip-norm", "identify-optimizer", "identify-averaging",
+    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise", "seed",
+    "threads", "model", "model-width", "model-depth", "machines", "partition", "dirichlet-alpha", "train-on",
+    "identify", "identify-epochs", "identify-rounds", "identify-min-steps", "identify-batch-size",
+    "identify-learning-rate", "identify-warm-up", "identify-weight-decay", "identify-clip-norm", "identify-optimizer",
+    "identify-averaging",
     "identify-label-correction", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
     "identify-guard", "identify-aggregator", "identify-server-learning-rate", "fraction-train", "peers",
     "peer-vote", "momentum", "device", "clip-update-norm", "noise-multiplier", "count-noise", "noise-seed",

@@ -24,6 +24,17 @@ def machines_a_round(config: RunConfig) -> int:
     return 1 if config.robust == "central" else max(1, round(float(config.fraction_train) * config.machines))
 
 
+def epochs_of(config: RunConfig, steps: int, examples: float) -> float:
+    """Return how many times as many examples as train has the machines drew together, in as many steps of each.
+
+    An example that is drawn twice counts twice, and one that a method never draws is in `examples` too: at equal epochs
+    all methods have computed as much.
+    """
+    machines = 1 if config.robust == "central" else config.machines
+    batch = min(batch_size_of(config) or math.inf, examples / machines)
+    return steps * machines_a_round(config) * batch / max(1.0, examples)
+
+
 def planned_steps(config: RunConfig, weighted_size: float) -> int:
     """Return the steps that every machine takes over the whole stage.
 

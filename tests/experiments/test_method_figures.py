@@ -46,3 +46,14 @@ def test_three_methods_are_no_figure_and_the_most_machines_are_shown() -> None:
     wanted = {"method": "jtt", "robust": "central", "machines": 10}
     (rows,) = (rows for s, rows in groups.items() if all(s.get(key) == value for key, value in wanted.items()))
     assert rows[0]["test.worst-group-accuracy"] in [float(value) for value in shown]
+
+
+def test_names_leave_out_how_a_method_was_set_where_that_tells_nothing_apart() -> None:
+    dro = {"method": "group-dro", "learning-rate": 0.01}
+    figure = wga_by_method(groups_of([*GRID, dro]))
+    assert figure is not None
+    assert "GroupDRO (true groups)" in [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    both = wga_by_method(groups_of([*GRID, dro, {**dro, "learning-rate": 0.1}]))
+    assert both is not None
+    names = [text.get_text().replace("\n", " ") for text in both.axes[0].get_yticklabels()]
+    assert any(name.startswith("GroupDRO (true groups), learning-rate") for name in names)

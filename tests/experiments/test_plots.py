@@ -11,10 +11,9 @@ from experiments.group_figures import group_accuracies, sample_sheet
 from experiments.plots import (
     error_set_against_machines,
     wga_against_machines,
-    wga_by_round,
 )
 from experiments.report import load_splits
-from experiments.results import Result, flatten, read_histories, read_runs
+from experiments.results import Result, flatten, read_runs
 from experiments.settings import Groups, Setting, by_setting
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.recipe import LABEL_NAMES
@@ -181,13 +180,6 @@ def test_one_seed_gets_wilsons_interval_and_says_so(tmp_path: Path) -> None:
     assert "Wilson 95 % interval within each group" in figure.get_supxlabel().replace("\n", " ")
 
 
-def test_rounds_need_metrics(sweep: Path, groups: Groups) -> None:
-    figure = wga_by_round(groups, read_histories(sweep))
-    assert figure is not None
-    assert "Validation split" in figure.get_supxlabel()
-    assert wga_by_round(groups, {}) is None
-
-
 def test_bounds_with_the_same_weights_are_drawn_once_and_federated_erm_is_a_line() -> None:
     grid = [{"machines": machines, "method": method, "robust": robust}
             for machines in (1, 4)
@@ -200,11 +192,6 @@ def test_bounds_with_the_same_weights_are_drawn_once_and_federated_erm_is_a_line
     figure = wga_against_machines(groups)
     assert figure is not None
     assert sorted(texts(figure)) == ["ERM, central", "ERM, federated", "JTT, central"]
-    history = {r["run-id"]: [{"stage": "robust", "round": k, "validation.worst-group-accuracy": 0.1} for k in (1, 2)]
-               for r in results}  # fmt: skip
-    by_round = wga_by_round(groups, history)
-    assert by_round is not None
-    assert sorted(texts(by_round)) == ["ERM, central, 1 machine", "JTT, central, 4 machines"]
 
 
 def test_what_a_sweep_lacks_is_not_drawn(tmp_path: Path) -> None:
@@ -254,18 +241,3 @@ def test_the_same_figure_gives_the_same_file(groups: Groups, tmp_path: Path) -> 
         files.append(save(figure, tmp_path / name).read_bytes())
     assert files[0] == files[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
-
-
-def test_many_curves_by_round_have_no_bands() -> None:
-    methods = ("erm", "jtt", "balance", "group-dro", "cvar-dro", "agnostic", "lff")
-    for count, bands in ((6, 6), (7, 0)):
-        rows = [
-            flatten(synthetic_result({"method": name, "seed": seed})) for name in methods[:count] for seed in (0, 1)
-        ]
-        lines = [
-            {"stage": "robust", "round": number, "validation.worst-group-accuracy": 0.1 * number} for number in (1, 2)
-        ]
-        figure = wga_by_round(by_setting(rows), {row["run-id"]: lines for row in rows})
-        assert figure is not None
-        assert len(figure.axes[0].lines) == count
-        assert len(figure.axes[0].collections) == bands

@@ -73,3 +73,15 @@ def test_the_study_writes_a_row_for_each_run(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(poisoned, "run", lambda *_: pytest.fail("a run that is known was made again"))
     poisoned.main([*settings, "--seeds", "0", "--to", str(tmp_path / "rows.csv")])
     assert (tmp_path / "rows.csv").read_text() == before
+
+
+def test_a_rule_that_ends_the_run_is_a_row_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bulyan wants 4 x 2 + 3 = 11 updates where two of twelve may lie; of twelve two are refused."""
+    monkeypatch.setattr(poisoned, "ATTACKS", {"not a number": ATTACKS["not a number"]})
+    monkeypatch.setattr(poisoned, "DEFENCES", {"Bulyan": DEFENCES["Bulyan"]})
+    said: list[str] = []
+    poisoned.study(VALUES, [0], tmp_path / "rows.csv", said.append)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert "bulyan returned no weights" in row["error"]
+    assert said[0].endswith("ends")

@@ -49,11 +49,11 @@ class Page(HTMLParser):
 
 
 def test_the_report_writes_all_its_files_and_twice_the_same(sweep: Path) -> None:
-    names = ["comparisons.csv", "failures.json", "figures", "report.html", "results.csv", "runs", "summary.csv",
-             "summary.md", "summary.txt"]  # fmt: skip
+    names = ["comparisons.csv", "failures.json", "figures", "report.html", "results.csv", "rounds.csv", "runs",
+             "summary.csv", "summary.md", "summary.txt"]  # fmt: skip
     assert sorted(path.name for path in sweep.iterdir()) == names
     figures = sorted(path.stem for path in (sweep / "figures").iterdir())
-    assert figures == ["error-set", "groups", "rounds", "samples", "wga-bytes", "wga-machines", "wga-speed-up"]
+    assert figures == ["epochs", "error-set", "groups", "samples", "wga-bytes", "wga-machines", "wga-speed-up"]
     before = (sweep / "report.html").read_bytes()
     assert build_report(sweep) == sweep / "report.html"
     assert (sweep / "report.html").read_bytes() == before
@@ -89,7 +89,7 @@ def test_missing_data_is_said_and_stale_figures_go(tmp_path: Path) -> None:
     assert "The dataset is not to be had here: " in text
     assert "Samples of every group: not drawn, needs the dataset" in text
     assert "Worst-group accuracy against machines: not drawn, needs JTT on at least two machine counts" in text
-    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["rounds.png"]
+    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["epochs.png"]
 
 
 def test_the_originals_setting_adds_the_figure_over_identifications_speed_up(sweep: Path, tmp_path: Path) -> None:

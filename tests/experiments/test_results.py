@@ -83,9 +83,12 @@ def write_run(folder: Path, result: Result, done: bool = True) -> Path:
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(result))
     final = result["test"]["worst-group-accuracy"] or 0.0
+    shares = {r: 1 - 0.6**r for r in range(1, 11)}
     lines = [
-        {"stage": "robust", "round": r, "validation.worst-group-accuracy": final * (1 - 0.6**r)} for r in range(1, 11)
-    ]
+        {"stage": "robust", "round": r, "epochs": 0.2 * r, "validation.worst-group-accuracy": final * share,
+         "validation.worst-class-accuracy": 0.9 * share, "validation.average-accuracy": 0.95 * share}
+        for r, share in shares.items()
+    ]  # fmt: skip
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "environment.json").write_text(json.dumps({"python": "3.11.2", "torch": "9.9.9"}))
     if done:

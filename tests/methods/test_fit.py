@@ -67,7 +67,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, scores: list[tuple[Any, float]], **
     strategy, grid = parts_of_a_run(config, tiny_splits())
     strategy.talk.machines_grid = grid
     Script(monkeypatch, scores)
-    return fit_rounds(strategy, FitPlan(60))
+    return fit_rounds(strategy, FitPlan(60, 60))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,13 @@ def test_selecting_on_what_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 def test_rounds_cut_the_steps_without_gap_or_overlap() -> None:
-    """15 steps in 4 rounds end at floor(15 r / 4) = 3, 7, 11, 15."""
+    """15 steps in 4 rounds end at floor(15 r / 4) = 3, 7, 11, 15; a step draws 4 of 60 examples."""
     config = tiny_config(machines=1, method="erm", robust_rounds=4, batch_size=4)
     strategy, grid = parts_of_a_run(config, tiny_splits())
     strategy.talk.machines_grid = grid
-    assert [line["steps"] for line in fit_rounds(strategy, FitPlan(60)).history] == [3, 7, 11, 15]
+    history = fit_rounds(strategy, FitPlan(60, 60)).history
+    assert [line["steps"] for line in history] == [3, 7, 11, 15]
+    assert [line["epochs"] for line in history] == pytest.approx([0.2, 28 / 60, 44 / 60, 1.0], abs=1e-6)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -109,7 +111,7 @@ def test_more_rounds_than_steps_are_cut_and_said_with_and_without_a_cache(tmp_pa
     for _ in range(2):
         strategy, grid = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path) if cached else None)
         strategy.talk.machines_grid = grid
-        assert len(fit_rounds(strategy, FitPlan(60)).history) == 2
+        assert len(fit_rounds(strategy, FitPlan(60, 60)).history) == 2
         assert strategy.notes == ["robust-rounds is 50, but a machine takes 2 steps in all: 2 rounds were made"]
 
 
@@ -125,7 +127,7 @@ def test_a_cached_stage_shows_its_rounds_too(tmp_path: Any) -> None:
         config = tiny_config(machines=1, method="erm")
         strategy, grid = parts_of_a_run(config, tiny_splits(), observer=Watching(), cache=StageCache(tmp_path))
         strategy.talk.machines_grid = grid
-        fit_rounds(strategy, FitPlan(60))
+        fit_rounds(strategy, FitPlan(60, 60))
     assert seen[0] == seen[1]
     assert len(seen[0]) == 2
 
@@ -140,7 +142,7 @@ def test_given_weights_are_where_training_starts_and_are_not_mixed_up_in_a_cache
         if scale != 1.0:
             strategy.initial = own * np.float32(scale)
             np.testing.assert_array_equal(initial_weights(strategy), own * np.float32(scale))
-        results.append(fit_rounds(strategy, FitPlan(60)).weights.tobytes())
+        results.append(fit_rounds(strategy, FitPlan(60, 60)).weights.tobytes())
     assert results[0] != results[1]
 
 
@@ -149,7 +151,7 @@ def test_a_cached_stage_is_not_that_of_another_size(tmp_path: Any) -> None:
     for size in ({}, {"model_width": 0.5}, {"model_depth": 1}):
         config = tiny_config(machines=1, method="erm", **size)
         strategy, _ = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path))
-        sizes.append(len(fit_rounds(strategy, FitPlan(60)).weights))
+        sizes.append(len(fit_rounds(strategy, FitPlan(60, 60)).weights))
     # 4 features, 2 labels; 128 units twice, 64 twice, 128 once
     assert sizes == [5 * 128 + 129 * 128 + 129 * 2, 5 * 64 + 65 * 64 + 65 * 2, 5 * 128 + 129 * 2]
 
@@ -169,7 +171,7 @@ def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.Mo
         return [replace(r, numbers={**r.numbers, "seconds": s}) for r, s in zip(replies, next(told), strict=True)]
 
     monkeypatch.setattr(strategy, "ask", timed)
-    assert fit_rounds(strategy, FitPlan(60)).seconds == {"robust": 9.0, "robust-sum": 14.0}
+    assert fit_rounds(strategy, FitPlan(60, 60)).seconds == {"robust": 9.0, "robust-sum": 14.0}
 
 
 def test_the_selected_score_is_that_of_the_selected_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +197,7 @@ def nova_sizes(monkeypatch: pytest.MonkeyPatch, rows: list[torch.Tensor], **chan
         return replies
 
     monkeypatch.setattr(strategy, "ask", noting)
-    fit_rounds(strategy, FitPlan(60))
+    fit_rounds(strategy, FitPlan(60, 60))
     return steps[0]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fedjtt.methods import robust_steps as module
-from fedjtt.methods.robust_steps import batch_size_of, planned_steps
+from fedjtt.methods.robust_steps import batch_size_of, epochs_of, planned_steps
 from tests.tiny import tiny_config
 
 
@@ -66,3 +66,22 @@ def test_a_step_may_have_all_examples() -> None:
         config = tiny_config(machines=machines, robust="federated", robust_epochs=3, batch_size=0)
         assert planned_steps(config, 100) == 3
         assert batch_size_of(config) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "machines", "epochs"),
+    [
+        ({"batch_size": 10}, 1, 1.5),  # 15 steps of 10, of 100 examples
+        ({"batch_size": 10}, 5, 7.5),  # on five machines
+        ({"batch_size": 10, "robust": "central"}, 5, 1.5),
+        ({"batch_size": 10, "fraction_train": 0.4}, 5, 3.0),  # on two of five
+        ({"batch_size": 10, "robust_schedule": "scaled"}, 2, 2.4),  # batches of 8, the least: 15 * 2 * 8 / 100
+        ({"batch_size": 1000}, 5, 15.0),  # a batch is cut to a machine's data
+        ({"batch_size": 0}, 5, 15.0),
+        ({"batch_size": 0, "fraction_train": 0.4}, 5, 6.0),
+        ({"batch_size": 0, "robust": "central"}, 5, 15.0),
+    ],
+)
+def test_epochs_after_15_steps_by_hand(settings: dict[str, Any], machines: int, epochs: float) -> None:
+    assert epochs_of(tiny_config(**{"machines": machines, "robust": "federated", **settings}), 15, 100) == epochs
+    assert epochs_of(tiny_config(machines=machines), 15, 0) == 0

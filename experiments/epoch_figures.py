@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments.drawing import BOUNDS, line_styles, new_figure, outer_labels_only, outside_legend, percent_axis
 from experiments.results import Row
 from experiments.rounds import Line, kept_pass
-from experiments.settings import Groups, Setting
+from experiments.settings import Groups, Setting, on_most_machines
 from experiments.statistics import Estimate, mean_interval
 from experiments.tables import WGA, provenance
 
@@ -54,7 +54,7 @@ def accuracy_by_epoch(groups: Groups, histories: Mapping[str, Sequence[Mapping[s
     An epoch is as many examples as train has, for every method: at equal x all have computed as much. Of a variant that
     ran on several numbers of machines, the largest is shown.
     """
-    found = {setting: curve_of(rows, histories) for setting, rows in _on_most_machines(groups).items()}
+    found = {setting: curve_of(rows, histories) for setting, rows in on_most_machines(groups).items()}
     curves = {setting: curve for setting, curve in found.items() if curve is not None and len(curve.epochs) > 1}
     shown = dict(sorted(curves.items(), key=lambda item: item[0].get("robust") != "central")[:_MOST])
     measures = [name for name in MEASURES if any(name in curve.accuracies for curve in shown.values())]
@@ -102,15 +102,6 @@ def curve_of(rows: Sequence[Row], histories: Mapping[str, Sequence[Line]]) -> Cu
     epochs = [float(np.mean([line["epochs"] for line in looks[number]])) for number in sorted(looks)]
     place, height = np.mean(kept, axis=0).tolist() if kept else (0.0, 0.0)
     return Curve(epochs, accuracies, (place, height) if kept else None)
-
-
-def _on_most_machines(groups: Groups) -> Groups:
-    most: dict[Setting, Setting] = {}
-    for setting in groups:
-        line = setting.without("machines")
-        if line not in most or most[line].get("machines") < setting.get("machines"):
-            most[line] = setting
-    return {setting: groups[setting] for setting in most.values()}
 
 
 def _further(shown: Mapping[Setting, Curve], alike: Sequence[str], left_out: int) -> str:

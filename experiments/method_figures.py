@@ -6,7 +6,7 @@ from textwrap import fill
 from matplotlib.figure import Figure
 
 from experiments.drawing import BLUE, VERMILLION, new_figure, outside_legend, percent_axis_below
-from experiments.settings import HYPER_PARAMETERS, Groups, Setting
+from experiments.settings import HYPER_PARAMETERS, Groups, Setting, on_most_machines
 from experiments.statistics import Estimate, estimate
 from experiments.tables import WGA, provenance
 
@@ -21,18 +21,14 @@ def wga_by_method(groups: Groups) -> Figure | None:
     """
     if len({(s.get("method"), s.get("balance"), s.get("groups")) for s in groups}) < _FEWEST:
         return None
-    most: dict[Setting, Setting] = {}
-    for setting in groups:
-        line = setting.without("machines")
-        if line not in most or most[line].get("machines") < setting.get("machines"):
-            most[line] = setting
+    most = on_most_machines(groups)
     rows: dict[Setting, dict[str, Estimate]] = {}
-    for setting in most.values():
+    for setting in most:
         value = estimate(groups[setting], WGA)
         if value is not None:
             rows.setdefault(setting.without("robust", "machines"), {})[setting.get("robust")] = value
     names = _names(list(rows))
-    note = provenance([row for setting in most.values() for row in groups[setting]])
+    note = provenance([row for setting in most for row in groups[setting]])
     figure, (axes,) = new_figure(1.2 + 0.33 * len(rows), note)
     for mode, (colour, marker, shift) in _MODES.items():
         found = [(place + shift, values[mode]) for place, values in enumerate(rows.values()) if mode in values]

@@ -113,6 +113,13 @@ def merged(file: Mapping[str, Any], settings: Iterable[str], options: Mapping[st
     return {**file, **parse_settings(settings), **given}
 
 
+def check_place(place: Path) -> None:
+    """Refuse a place for results that is, or lies in, a file."""
+    for each in (place, *place.parents):
+        if each.is_file():
+            raise ConfigError(f"--to is {place}, but {each} is a file; name a folder")
+
+
 def configuration_page() -> str:
     """Return docs/configuration.md: every key with its default, from the schema itself."""
     rows = []

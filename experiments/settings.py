@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from experiments.config_keys import (
@@ -14,7 +15,7 @@ from experiments.config_keys import (
     varied_keys,
     with_auto,
 )
-from experiments.results import GROUP_NAMES, Row, method_name
+from experiments.results import GROUP_NAMES, Row, flatten, method_name, read_names, read_runs
 from fedjtt.methods.identify_local import IDENTIFY_KEYS
 
 # What cannot matter on one machine: it holds all the data, takes all the steps, has no peers, and its update is the
@@ -58,6 +59,10 @@ class Setting:
         """Return what is left when some keys are not looked at."""
         return replace(self, items=tuple(item for item in self.items if item[0] not in keys))
 
+    def only(self, *keys: str) -> "Setting":
+        """Return what some keys say, without the setting's names."""
+        return replace(self, items=tuple(item for item in self.items if item[0] in keys), names=())
+
     def but(self, **changes: Any) -> "Setting":
         """Return the setting with other values for keys of one word."""
         return replace(self, items=tuple((key, changes.get(key, value)) for key, value in self.items))
@@ -73,9 +78,9 @@ class Setting:
         called = [(name, items) for name, items in self.names if items & set(self.items)]
         covered = self.usual.union(*(items for _, items in called))
         items, whole = dict(self.items), {"method", *OF_THE_METHOD}  # which are one name where the method is said
-        said = [method_name(items)] if "method" in items else []
-        rest = [item for item in self.items if item not in covered and not (said and item[0] in whole)]
-        return ", ".join([*said, *(_said(*item) for item in rest), *(name for name, _ in called)])
+        named = [method_name(items)] if "method" in items else []
+        rest = [item for item in self.items if item not in covered and not (named and item[0] in whole)]
+        return ", ".join([*named, *(said(*item) for item in rest), *(name for name, _ in called)])
 
 
 Groups = dict[Setting, list[Row]]
@@ -83,7 +88,8 @@ Variants = dict[Setting, dict[int, list[Row]]]
 """Settings without the machines, each with its runs by number of machines: the lines of a figure."""
 
 
-def _said(key: str, value: Any) -> str:
+def said(key: str, value: Any) -> str:
+    """Return how a label says a key's value."""
     value = f"{value:g}" if isinstance(value, float) else value
     if key == "groups":
         return GROUP_NAMES.get(str(value), str(value))
@@ -114,6 +120,21 @@ def by_setting(rows: Sequence[Row], names: Mapping[str, Mapping[str, Any]] | Non
     named = _named(groups, names or {})
     order = list(groups)
     return {replace(s, names=named[s]): groups[s] for s in sorted(groups, key=lambda setting: _rank(setting, order))}
+
+
+def read_settings(folder: Path) -> Groups:
+    """Return a sweep's finished runs by setting, with the names that its file gives."""
+    return by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+
+
+def on_most_machines(groups: Groups) -> Groups:
+    """Return of every variant in either robust mode the runs on its largest number of machines."""
+    most: dict[Setting, Setting] = {}
+    for setting in groups:
+        line = setting.without("machines")
+        if line not in most or most[line].get("machines") < setting.get("machines"):
+            most[line] = setting
+    return {setting: groups[setting] for setting in most.values()}
 
 
 def _named(groups: Groups, names: Mapping[str, Mapping[str, Any]]) -> dict[Setting, Any]:

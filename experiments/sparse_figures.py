@@ -19,11 +19,11 @@ from experiments.drawing import (
 from experiments.settings import Groups, Setting
 from experiments.statistics import estimate
 from experiments.tables import WGA, provenance
+from fedjtt.choices import DATA_KEYS
 
 DENSITY = "rest-density"
 _MEASURES = {WGA: "worst-group accuracy", "test.conflicting-accuracy": "accuracy, conflicting"}
 _DENSE = {"erm": GREY, "jtt": VERMILLION, "group-balanced": BLUE}
-_OF_THE_DATA = ("dataset", "difficulty", "spurious-strength", "label-noise", "core-noise")
 
 
 def accuracy_against_density(groups: Groups) -> Figure | None:
@@ -37,7 +37,7 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
         row for setting in groups if setting in sparse or setting.get("method") in _DENSE for row in groups[setting]
     ]
     figure, places = new_figure(1.0 + 2.5 * len(data), provenance(shown), len(_MEASURES) * len(data), len(_MEASURES))
-    lines = list(dict.fromkeys(setting.without(DENSITY, *_OF_THE_DATA) for setting in sparse))
+    lines = list(dict.fromkeys(setting.without(DENSITY, *DATA_KEYS) for setting in sparse))
     styles = distinct_styles(lines)
     for place, axes in enumerate(places):
         own, measure = data[place // len(_MEASURES)], list(_MEASURES)[place % len(_MEASURES)]
@@ -54,7 +54,7 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
 
 
 def _data_of(setting: Setting) -> tuple[tuple[str, object], ...]:
-    return tuple((key, setting.get(key)) for key in _OF_THE_DATA if setting.get(key) is not None)
+    return tuple((key, setting.get(key)) for key in DATA_KEYS if setting.get(key) is not None)
 
 
 def _named(data: Sequence[tuple[str, object]]) -> str:
@@ -67,7 +67,7 @@ def _draw_line(
     found = {
         float(setting.get(DENSITY)): value
         for setting, rows in groups.items()
-        if setting.get("method") == "rest" and setting.without(DENSITY, *_OF_THE_DATA) == line
+        if setting.get("method") == "rest" and setting.without(DENSITY, *DATA_KEYS) == line
         if (value := estimate(rows, measure)) is not None
     }
     if found:
@@ -78,7 +78,7 @@ def _draw_dense(axes: Axes, groups: Groups, measure: str) -> None:
     for setting, rows in groups.items():
         value, colour = estimate(rows, measure), _DENSE.get(setting.get("method"))
         if value is not None and colour is not None:
-            label = setting.without(*_OF_THE_DATA).label
+            label = setting.without(*DATA_KEYS).label
             dash = "-." if setting.get("robust") == "central" else ":"
             axes.axhline(value.mean, color=colour, linewidth=1.2, linestyle=dash, label=f"{label}, dense")
             axes.axhspan(max(0, value.low), min(1, value.high), color=colour, alpha=0.1, linewidth=0)

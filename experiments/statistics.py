@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from scipy.special import ndtri, stdtrit  # type: ignore[import-untyped]  # comes with scikit-learn; scipy.stats is slow
 
 LEVEL = 0.95
@@ -130,13 +130,8 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """
     if len(first) < 3:
         return None
-    ranks = []
-    for side in (first, second):
-        _, place, times = np.unique(np.asarray(side, dtype=np.float64), return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(times) - (times + 1) / 2)[place])
-    if any(np.ptp(each) == 0 for each in ranks):
-        return None
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    found = float(pd.Series(first).rank().corr(pd.Series(second).rank()))
+    return None if math.isnan(found) else found
 
 
 def wilson(correct: int, count: int) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
 from experiments.results import Row
-from experiments.settings import Groups, Setting, on_one_machine, on_the_server
+from experiments.settings import HYPER_PARAMETERS, Groups, Setting, on_one_machine, on_the_server
 from experiments.statistics import Difference, Estimate, by_seed, estimate, paired_difference, speed_up
 from experiments.table import Table, percent, points
 
@@ -23,9 +23,6 @@ ORIGINAL = {
     "identify-optimizer": "sgd",
 }
 """How the original experiment identified (runs of earlier versions lack some keys); a speed-up's second reference."""
-
-_TUNED = ("learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm")
-"""What a comparison of methods sets for each of them by validation."""
 
 _SELECTIONS = {
     "last": "the last round's model",
@@ -202,8 +199,8 @@ def erm_for(setting: Setting, groups: Groups) -> Setting | None:
     for itself, there is one ERM that differs in what was tuned: then that one.
     """
     apart = ("method", "robust", "machines", "robust-epochs")
-    erms = [other for other in groups if other.get("method") == "erm" and other.agrees(setting, *apart, *_TUNED)]
-    for ignored in (apart, (*apart, *_TUNED)):
+    erms = [other for other in groups if other.get("method") == "erm"]
+    for ignored in (apart, (*apart, *HYPER_PARAMETERS)):
         alike = [other for other in erms if other.agrees(setting, *ignored)]
         same = [other for other in alike if all(other.get(key) == setting.get(key) for key in ("robust", "machines"))]
         found = same or [other for other in alike if other.get("robust") == "central"]

@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedjtt.choices import DATA_KEYS
+
 CACHE_VARIABLE = "FEDJTT_STAGE_CACHE"
+STAGE_KEYS = (*DATA_KEYS, "train-on", "seed", "threads", "device", "model", "model-width", "model-depth")
+"""What every stage that trains depends on."""
 
 
 class StageCache:

@@ -10,6 +10,11 @@ WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10")
 """Images of which more than the background tells the label."""
 
 DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *TABLES, *OWN_DATA)
+DATA_KEYS = (
+    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
+)  # fmt: skip
+"""Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
+
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = ("erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr", "rest")

@@ -9,20 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from experiments.config_keys import uses
+from experiments.options import check_place
 from experiments.results import CONFIG_KEYS, Row, flatten, read_runs
-from experiments.settings import Setting, by_setting
+from experiments.settings import Setting, by_setting, said
 from experiments.statistics import Estimate, estimate
 from experiments.table import Table, as_rich
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.methods.assess import SELECTION_SCORE
 from fedjtt.tracking import write_atomically
-
-MEASURES = {
-    "val-worst-group": "validation.worst-group-accuracy",
-    "val-worst-class": "validation.worst-class-accuracy",
-    "val-average": "validation.average-accuracy",
-    "val-bias-unsupervised": "validation.bias-unsupervised-score",
-}
-"""What a variant's values are chosen by; the names of ``selection``."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +55,15 @@ def choose(rows: Sequence[Row], tuned: Sequence[str], by: str = "val-worst-group
     for key in tuned:
         if key not in CONFIG_KEYS:
             raise ConfigError(f"--tuned names {key!r}, which is no config key{nearest(key, CONFIG_KEYS)}")
-    if by not in MEASURES:
-        raise ConfigError(f"--by is {by!r}; allowed: {', '.join(MEASURES)}")
+    if by not in SELECTION_SCORE:
+        raise ConfigError(f"--by is {by!r}; allowed: {', '.join(SELECTION_SCORE)}")
+    measure = f"validation.{SELECTION_SCORE[by]}"
     tried: dict[Setting, list[tuple[tuple[tuple[str, Any], ...], Estimate, Row]]] = {}
     seeds: dict[Setting, set[tuple[int, ...]]] = {}
     for setting, own in by_setting(rows).items():
-        value = estimate(own, MEASURES[by])
+        value = estimate(own, measure)
         if value is None:
-            raise ConfigError(f"{setting.label}: no run has {MEASURES[by]}; choose by another measure with --by")
+            raise ConfigError(f"{setting.label}: no run has {measure}; choose by another measure with --by")
         values = tuple((key, own[0][f"config.{key}"]) for key in tuned if uses(own[0], key))
         variant = setting.without(*tuned)
         tried.setdefault(variant, []).append((values, value, own[0]))
@@ -100,7 +95,7 @@ def choices_table(choices: Sequence[Choice], by: str) -> Table:
 
 
 def _said(values: Sequence[tuple[str, Any]]) -> str:
-    return ", ".join(f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in values)
+    return ", ".join(said(*item) for item in values)
 
 
 def choices_toml(choices: Sequence[Choice], tuned: Sequence[str]) -> str:
@@ -115,6 +110,8 @@ def choices_toml(choices: Sequence[Choice], tuned: Sequence[str]) -> str:
 
 def choose_command(folder: Path, tuned: Sequence[str], by: str, to: Path | None, console: Console) -> None:
     """Show what to choose after a tuning sweep, and write it as a sweep's tables into a new file."""
+    if to is not None:
+        check_place(to.parent)
     if to is not None and to.exists():
         raise ConfigError(f"{to} is there already; name a new file with --to, or move it away")
     choices = choose([flatten(run) for run in read_runs(folder)], tuned, by)

@@ -22,12 +22,11 @@ from experiments.drawing import (
     percent_axis,
     save,
 )
-from experiments.results import Row, flatten, read_names, read_runs
-from experiments.settings import Groups, Setting, by_setting
+from experiments.results import Row
+from experiments.settings import Groups, Setting, read_settings
 from experiments.statistics import estimate
 from experiments.table import Table, as_markdown, as_text, percent
 from experiments.tables import WGA, provenance
-from fedjtt.errors import ConfigError
 from fedjtt.tracking import write_atomically
 
 MEASURES = {WGA: "worst group (test)", "test.average-accuracy": "average (test)"}
@@ -72,10 +71,10 @@ class Panel:
 
 def settings_of(folder: Path) -> Groups:
     """Return a sweep's runs by setting; of robust mode and machines a setting says what differs between the runs."""
-    return said(by_setting([flatten(run) for run in read_runs(folder)], read_names(folder)))
+    return alike_unsaid(read_settings(folder))
 
 
-def said(groups: Groups) -> Groups:
+def alike_unsaid(groups: Groups) -> Groups:
     """Return the settings without the robust mode or the number of machines that all of them share."""
     shared = [key for key in ("robust", "machines") if len({setting.get(key) for setting in groups}) == 1]
     return {setting.without(*shared): rows for setting, rows in groups.items()}
@@ -177,10 +176,3 @@ def write(
     write_atomically(place / "summary.txt", text)
     out.print(text, highlight=False, markup=False, soft_wrap=True)
     out.print(f"{name}: {place}", highlight=False, soft_wrap=True)
-
-
-def check_place(place: Path) -> None:
-    """Refuse a place for results that is, or lies in, a file."""
-    for each in (place, *place.parents):
-        if each.is_file():
-            raise ConfigError(f"--to is {place}, but {each} is a file; name a folder")

@@ -9,15 +9,13 @@ import torch
 
 from experiments.explain import read_run
 from experiments.results import Result, read_names, run_folders
+from fedjtt.choices import DATA_KEYS
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, DataError, FedJTTError
 from fedjtt.methods.base import Array
 from fedjtt.models import digest
 
-OF_THE_DATA = (
-    "dataset", "difficulty", "spurious-strength", "core-noise", "corner", "label-noise", "train-on", "schema-file",
-    "host-files",
-)  # fmt: skip
+OF_THE_DATA = (*DATA_KEYS, "train-on", "schema-file", "host-files")
 """Keys that say which data a run is about, whatever its seed."""
 
 

@@ -9,11 +9,13 @@ from experiments import drawing
 from experiments.config_keys import usual_values
 from experiments.measures import bytes_of, human_bytes
 from experiments.method_figures import wga_by_method
-from experiments.results import Row, flatten, read_exchanges, read_names, read_runs
-from experiments.settings import HYPER_PARAMETERS, Groups, Setting, by_setting, on_the_server
+from experiments.options import check_place
+from experiments.results import Row, read_exchanges
+from experiments.settings import HYPER_PARAMETERS, Groups, Setting, on_the_server, read_settings
 from experiments.statistics import Difference, by_seed, estimate, paired_difference
 from experiments.table import Table, as_csv, as_markdown, as_rich, percent, points
 from experiments.tables import WGA, provenance
+from fedjtt.choices import FIXED_GROUPS, WITH_GROUPS
 from fedjtt.tracking import write_atomically
 
 _REFERENCES = ("erm", "group-dro")
@@ -26,8 +28,8 @@ def reads_groups(row: Row) -> str:
         return "validation" if method != "erm" else "none"
     if method == "dfr":
         return "validation" if groups == "true" else "none"
-    named = method == "group-balanced" or (method in ("balance", "group-dro") and groups == "true")
-    return "train" if named else "none"
+    kind = FIXED_GROUPS.get(method, groups if method in WITH_GROUPS else "")
+    return "train" if kind == "true" else "none"
 
 
 def comparison(groups: Groups, exchanges: Mapping[str, int]) -> Table:
@@ -47,10 +49,9 @@ def comparison(groups: Groups, exchanges: Mapping[str, int]) -> Table:
         if spread is not None and (twin := on_the_server(spread, groups)) is not None:
             central = twin  # on as many machines: the pair differs in nothing else
         shown = next(setting for setting in (central, spread) if setting is not None)
-        name = variant.without(*HYPER_PARAMETERS).label
         lines.append((
-            name, variant.label[len(name) + 2 :] or "–", reads_groups(groups[shown][0]),
-            str(len(by_seed(groups[shown], WGA))),
+            variant.without(*HYPER_PARAMETERS).label, variant.only(*HYPER_PARAMETERS).label or "–",
+            reads_groups(groups[shown][0]), str(len(by_seed(groups[shown], WGA))),
             percent(estimate(groups[central], WGA)) if central else "–",
             percent(estimate(groups[shown], "test.average-accuracy")),
             percent(estimate(groups[spread], WGA)) if spread else "–",
@@ -126,7 +127,8 @@ def _gap(rows: Sequence[Row], ends: Sequence[Sequence[Row]]) -> str:
 
 def methods_report(folder: Path, to: Path, console: Console) -> None:
     """Show the comparison of a sweep's methods; write methods.md, methods.csv and methods.png."""
-    groups = by_setting([flatten(run) for run in read_runs(folder)], read_names(folder))
+    check_place(to)
+    groups = read_settings(folder)
     table = comparison(groups, read_exchanges(folder))
     console.print(as_rich(table))
     write_atomically(to / "methods.md", as_markdown(table))

@@ -10,13 +10,13 @@ from experiments.analyse.curves import (
     Panel,
     Point,
     accuracy_columns,
-    check_place,
     curves_over,
     draw,
     figures_of,
     settings_of,
     write,
 )
+from experiments.options import check_place
 from experiments.results import Row
 from experiments.settings import Groups, Setting
 from experiments.table import Table

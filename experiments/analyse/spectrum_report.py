@@ -11,10 +11,10 @@ from experiments.analyse.spectrum import Names, analyse_runs, class_rows, group_
 from experiments.analyse.spectrum_figures import eigenvalue_figures, rho_figure
 from experiments.analyse.spectrum_tables import correlation_table, imbalance_table, remarks
 from experiments.drawing import save
+from experiments.options import check_place
 from experiments.progress import SweepProgress
 from experiments.results import Row
 from experiments.table import as_markdown, as_text
-from fedjtt.errors import ConfigError
 from fedjtt.tracking import write_atomically
 
 
@@ -34,9 +34,7 @@ def spectrum_report(
     place : Path
         Folder for them; of an earlier analysis they are replaced.
     """
-    for each in (place, *place.parents):
-        if each.is_file():
-            raise ConfigError(f"--to is {place}, but {each} is a file; name a folder")
+    check_place(place)
     runs = finished_runs(folders, data_dir)
     with SweepProgress(errors, len(runs), quiet, "spectra") as progress:
         analysed = analyse_runs(runs, progress.ended)

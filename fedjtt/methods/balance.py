@@ -58,9 +58,7 @@ class Balance:
         if kind == "upweight":
             numbers[GAMMAS] = [max(sizes) / size if size else 0.0 for size in sizes]
         request = Payload(groups.request.arrays, numbers)
-        population = groups.population
-        plan = FitPlan(sum(sizes), population.total, request, population.group_counts)
-        return identified(fit_rounds(server, plan), groups)
+        return identified(fit_rounds(server, FitPlan(groups.population, request, weighted=sum(sizes))), groups)
 
     def _kind_of(self, config: RunConfig) -> str:
         return self._kind or config.balance

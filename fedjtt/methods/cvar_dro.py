@@ -87,9 +87,7 @@ class CvarDRO:
     def coordinate(self, server: Server) -> Trained:
         """Count the examples, then train."""
         population = count_population(server, "server" if server.config.robust == "central" else "machines")
-        total = population.total
-        plan = FitPlan(total, total, train_counts=population.group_counts, course=EtaCourse())
-        return fit_rounds(server, plan)
+        return fit_rounds(server, FitPlan(population, course=EtaCourse()))
 
 
 def _tail(losses: Tensor, config: RunConfig) -> Tensor:

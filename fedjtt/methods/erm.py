@@ -20,4 +20,4 @@ class ERM:
     def coordinate(self, server: Server) -> Trained:
         """Count the examples, then train."""
         population = count_population(server, "server" if server.config.robust == "central" else "machines")
-        return fit_rounds(server, FitPlan(population.total, population.total, train_counts=population.group_counts))
+        return fit_rounds(server, FitPlan(population))

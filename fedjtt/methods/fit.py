@@ -14,23 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedjtt.cache import pack_json, unpack_json
+from fedjtt.cache import STAGE_KEYS, pack_json, unpack_json
 from fedjtt.config import RunConfig, digest_of, kebab
 from fedjtt.data.sampling import draw_batches
 from fedjtt.keys.methods import MethodKeys
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
 from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
+from fedjtt.methods.census import Population
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
 from fedjtt.methods.robust_steps import batch_size_of, epochs_of, planned_steps
 from fedjtt.training import Span, Terms, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
-    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise", "seed",
-    "threads", "model", "model-width", "model-depth", "method", "train-on", "robust-epochs", "robust-rounds",
-    "robust-min-steps", "batch-size", "learning-rate", "learning-rate-schedule", "averaging", "momentum",
-    "weight-decay", "clip-norm", "aggregator", "server-learning-rate", "proximal-mu", "selection", "device",
+    *STAGE_KEYS, "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
+    "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
+    "server-learning-rate", "proximal-mu", "selection",
     *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
 
@@ -44,23 +44,25 @@ class FitPlan:
 
     Attributes
     ----------
-    weighted_size : float
-        Sum of all examples' weights over all machines: what one epoch of ``robust-epochs`` passes over.
-    examples : float
-        Train examples over all machines, as they are: what the history counts epochs in, alike for every method.
+    population : Population
+        Train examples: of all machines, which the history counts epochs in, and per group, for the adjusted average.
     request : Payload
         What the method's ``example_weights`` needs on a node, sent in every round.
-    train_counts : list of int or None
-        Train examples per group, for the adjusted average.
     course : Course
         What the method tells and learns from round to round.
+    weighted : float or None
+        Sum of all examples' weights over all machines; None: each weighs 1.
     """
 
-    weighted_size: float
-    examples: float
+    population: Population
     request: Payload = field(default_factory=Payload)
-    train_counts: list[int] | None = None
     course: Course = field(default_factory=Course)
+    weighted: float | None = None
+
+    @property
+    def weighted_size(self) -> float:
+        """What one epoch of ``robust-epochs`` passes over."""
+        return self.population.total if self.weighted is None else self.weighted
 
 
 def fit(node: Node, request: Payload, method: Method) -> Payload:
@@ -251,7 +253,7 @@ class _Rounds:
             self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
         learned = course.learn(server_round, replies)
-        epochs = round(epochs_of(self.config, last, self.plan.examples), 6)
+        epochs = round(epochs_of(self.config, last, self.plan.population.total), 6)
         line = {"stage": "robust", "round": server_round, "steps": last, "epochs": epochs, "loss": loss}
         self.history.append({**line, **learned})
 
@@ -264,7 +266,7 @@ class _Rounds:
 
     def _evaluate(self, server_round: int) -> None:
         model = self.weights if self.average is None else self.average
-        figures = assess_weights(self.server, model, "validation", self.plan.train_counts)
+        figures = assess_weights(self.server, model, "validation", self.plan.population.group_counts)
         line = self.history[-1]
         line.update({f"validation.{name}": figures[name] for name in SELECTION_SCORE.values() if name in figures})
         self.server.progress("robust", server_round, self.rounds, line)

@@ -128,6 +128,5 @@ class GroupDRO:
     def coordinate(self, server: Server) -> Trained:
         """Count the groups, then train."""
         groups = agree_on_groups(server)
-        counts, total = groups.population.group_counts, groups.population.total
-        plan = FitPlan(total, total, groups.request, counts, DroCourse(groups.sizes))
+        plan = FitPlan(groups.population, groups.request, DroCourse(groups.sizes))
         return identified(fit_rounds(server, plan), groups)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig, digest_of
 from fedjtt.data.sampling import shuffled_passes
 from fedjtt.errors import DivergedError
@@ -33,14 +34,12 @@ from fedjtt.training import Span, TrainSettings, train
 
 # Everything that identification depends on, beside a machine's number and the number of all examples.
 IDENTIFY_KEYS = (
-    "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise", "seed",
-    "threads", "model", "model-width", "model-depth", "machines", "partition", "dirichlet-alpha", "train-on",
-    "identify", "identify-epochs", "identify-rounds", "identify-min-steps", "identify-batch-size",
-    "identify-learning-rate", "identify-warm-up", "identify-weight-decay", "identify-clip-norm", "identify-optimizer",
-    "identify-averaging",
+    *STAGE_KEYS, "machines", "partition", "dirichlet-alpha", "identify", "identify-epochs", "identify-rounds",
+    "identify-min-steps", "identify-batch-size", "identify-learning-rate", "identify-warm-up",
+    "identify-weight-decay", "identify-clip-norm", "identify-optimizer", "identify-averaging",
     "identify-label-correction", "identify-schedule", "identify-objective", "identify-split", "identify-stop",
     "identify-guard", "identify-aggregator", "identify-server-learning-rate", "fraction-train", "peers",
-    "peer-vote", "momentum", "device", "clip-update-norm", "noise-multiplier", "count-noise", "noise-seed",
+    "peer-vote", "momentum", "clip-update-norm", "noise-multiplier", "count-noise", "noise-seed",
 )  # fmt: skip
 SMALLEST_BATCH = 8
 SCALED_WARM_UP = 0.1

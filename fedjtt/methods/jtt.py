@@ -54,7 +54,7 @@ class JTT:
         told = errors_request(population, found)
         request = Payload(told.arrays, {**told.numbers, "factor": factor})
         size = upsampled_size(population.total, sum(found.errors), factor, server.config.upsample_convention)
-        return factor, fit_rounds(server, FitPlan(size, population.total, request, population.group_counts))
+        return factor, fit_rounds(server, FitPlan(population, request, weighted=size))
 
 
 def candidate_fractions(fraction: float | str, num_labels: int) -> list[float]:

@@ -139,5 +139,4 @@ class LfF:
         population = count_population(server, "server" if server.config.robust == "central" else "machines")
         biased = server.ask("server", "initial", Payload(numbers={"slot": SLOT}))[0].arrays["weights"]
         course = LffCourse(biased, population.num_labels)
-        total = population.total
-        return fit_rounds(server, FitPlan(total, total, train_counts=population.group_counts, course=course))
+        return fit_rounds(server, FitPlan(population, course=course))

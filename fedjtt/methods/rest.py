@@ -55,7 +55,7 @@ class REST:
         numbers = {FACTORS: [w / mean for w in weights], WEIGHTS: [1.0] * len(weights)}
         request = Payload(groups.request.arrays, {**groups.request.numbers, **numbers})
         course = SparseCourse(server, groups.place, request)
-        plan = FitPlan(sum(groups.sizes), groups.population.total, request, groups.population.group_counts, course)
+        plan = FitPlan(groups.population, request, course)
         trained = identified(fit_rounds(server, plan), groups)
         about = {**(trained.sparse or {}), "lambda": factor, "conflicting-share": share}
         shares = [line[BYTES] for line in trained.history if BYTES in line]

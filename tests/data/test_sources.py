@@ -1,9 +1,11 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from fedjtt.choices import TABLES, WHOLE_IMAGES
+from fedjtt.choices import DATA_KEYS, TABLES, WHOLE_IMAGES
+from fedjtt.config import kebab
+from fedjtt.data.options import DataOptions
 from fedjtt.data.sources import SOURCES, default_options, load
 from fedjtt.errors import ConfigError
 
@@ -18,6 +20,12 @@ def test_the_registry_names_every_source_and_its_defaults() -> None:
     }
     assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in TABLES} == {(None, None)}
     assert [source.needs_files for source in SOURCES.values()] == [False, True, True, True, True, True]
+
+
+def test_what_is_asked_of_the_data_is_named_by_the_keys_that_tell_data_apart() -> None:
+    """A key that a cache or an analysis did not know would mix runs on different data."""
+    asked = {kebab(field.name) for field in fields(DataOptions)} - {"data-dir", "download", "seed"}
+    assert asked == set(DATA_KEYS)
 
 
 def test_load_finds_the_loader() -> None:

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,32 +13,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from experiments.cli import main
 from experiments.progress import RunProgress
 from tests.data.test_adult import people, written
+from tests.experiments.conftest import Call
 from tests.tiny import REPO, TINY
 
 SMALL = [text for key, value in TINY.items() for text in ("--set", f"{key}={value}")]
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process and an empty folder; return exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FEDJTT_DATA", raising=False)
-    monkeypatch.delenv("FEDJTT_STAGE_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "no-cache"))
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fedjtt", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else 0 if code is None else 1), out, err
-
-    return run
 
 
 BAD: list[tuple[list[str], str]] = [

@@ -9,10 +9,9 @@ import pytest
 
 from experiments.explain import explain, read_run
 from fedjtt.errors import ConfigError, DataError
-from tests.experiments.test_cli import SMALL, Call, call, is_refused
+from tests.experiments.conftest import Call
+from tests.experiments.test_cli import SMALL, is_refused
 from tests.experiments.test_findings import history, identified, machine, result
-
-__all__ = ["call"]  # a fixture
 
 
 def written(folder: Path, given: dict[str, Any] | None = None) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.cli import run, sweep
-from experiments.options import merged, parse_settings, read_toml
+from experiments.options import check_place, merged, parse_settings, read_toml
 from fedjtt.config import RunConfig, kebab
 from fedjtt.errors import ConfigError
 
@@ -68,3 +68,10 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read_toml(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_toml(tmp_path)
+
+
+def test_a_file_is_no_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"--to is .*inside, but .*file is a file; name a folder"):
+        check_place(tmp_path / "file" / "inside")
+    check_place(tmp_path / "new")

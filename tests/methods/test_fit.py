@@ -12,7 +12,7 @@ from fedjtt.errors import ConfigError
 from fedjtt.methods import fit as module
 from fedjtt.methods.assess import selected_score
 from fedjtt.methods.base import Payload
-from fedjtt.methods.census import count_population
+from fedjtt.methods.census import Population, count_population
 from fedjtt.methods.erm import ERM
 from fedjtt.methods.fit import (
     FitPlan,
@@ -21,6 +21,8 @@ from fedjtt.methods.fit import (
     initial_weights,
 )
 from tests.tiny import node_of, parts_of_a_run, tiny_config, tiny_splits
+
+SIXTY = Population([60], None, [60], None)
 
 
 def request(weights: np.ndarray, server_round: int, first: int, last: int, total: int) -> Payload:
@@ -67,7 +69,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, scores: list[tuple[Any, float]], **
     strategy, grid = parts_of_a_run(config, tiny_splits())
     strategy.talk.machines_grid = grid
     Script(monkeypatch, scores)
-    return fit_rounds(strategy, FitPlan(60, 60))
+    return fit_rounds(strategy, FitPlan(SIXTY))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_rounds_cut_the_steps_without_gap_or_overlap() -> None:
     config = tiny_config(machines=1, method="erm", robust_rounds=4, batch_size=4)
     strategy, grid = parts_of_a_run(config, tiny_splits())
     strategy.talk.machines_grid = grid
-    history = fit_rounds(strategy, FitPlan(60, 60)).history
+    history = fit_rounds(strategy, FitPlan(SIXTY)).history
     assert [line["steps"] for line in history] == [3, 7, 11, 15]
     assert [line["epochs"] for line in history] == pytest.approx([0.2, 28 / 60, 44 / 60, 1.0], abs=1e-6)
 
@@ -111,7 +113,7 @@ def test_more_rounds_than_steps_are_cut_and_said_with_and_without_a_cache(tmp_pa
     for _ in range(2):
         strategy, grid = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path) if cached else None)
         strategy.talk.machines_grid = grid
-        assert len(fit_rounds(strategy, FitPlan(60, 60)).history) == 2
+        assert len(fit_rounds(strategy, FitPlan(SIXTY)).history) == 2
         assert strategy.notes == ["robust-rounds is 50, but a machine takes 2 steps in all: 2 rounds were made"]
 
 
@@ -127,7 +129,7 @@ def test_a_cached_stage_shows_its_rounds_too(tmp_path: Any) -> None:
         config = tiny_config(machines=1, method="erm")
         strategy, grid = parts_of_a_run(config, tiny_splits(), observer=Watching(), cache=StageCache(tmp_path))
         strategy.talk.machines_grid = grid
-        fit_rounds(strategy, FitPlan(60, 60))
+        fit_rounds(strategy, FitPlan(SIXTY))
     assert seen[0] == seen[1]
     assert len(seen[0]) == 2
 
@@ -142,7 +144,7 @@ def test_given_weights_are_where_training_starts_and_are_not_mixed_up_in_a_cache
         if scale != 1.0:
             strategy.initial = own * np.float32(scale)
             np.testing.assert_array_equal(initial_weights(strategy), own * np.float32(scale))
-        results.append(fit_rounds(strategy, FitPlan(60, 60)).weights.tobytes())
+        results.append(fit_rounds(strategy, FitPlan(SIXTY)).weights.tobytes())
     assert results[0] != results[1]
 
 
@@ -151,7 +153,7 @@ def test_a_cached_stage_is_not_that_of_another_size(tmp_path: Any) -> None:
     for size in ({}, {"model_width": 0.5}, {"model_depth": 1}):
         config = tiny_config(machines=1, method="erm", **size)
         strategy, _ = parts_of_a_run(config, tiny_splits(), cache=StageCache(tmp_path))
-        sizes.append(len(fit_rounds(strategy, FitPlan(60, 60)).weights))
+        sizes.append(len(fit_rounds(strategy, FitPlan(SIXTY)).weights))
     # 4 features, 2 labels; 128 units twice, 64 twice, 128 once
     assert sizes == [5 * 128 + 129 * 128 + 129 * 2, 5 * 64 + 65 * 64 + 65 * 2, 5 * 128 + 129 * 2]
 
@@ -171,7 +173,7 @@ def test_seconds_follow_the_slowest_machine_of_each_round(monkeypatch: pytest.Mo
         return [replace(r, numbers={**r.numbers, "seconds": s}) for r, s in zip(replies, next(told), strict=True)]
 
     monkeypatch.setattr(strategy, "ask", timed)
-    assert fit_rounds(strategy, FitPlan(60, 60)).seconds == {"robust": 9.0, "robust-sum": 14.0}
+    assert fit_rounds(strategy, FitPlan(SIXTY)).seconds == {"robust": 9.0, "robust-sum": 14.0}
 
 
 def test_the_selected_score_is_that_of_the_selected_round(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +199,7 @@ def nova_sizes(monkeypatch: pytest.MonkeyPatch, rows: list[torch.Tensor], **chan
         return replies
 
     monkeypatch.setattr(strategy, "ask", noting)
-    fit_rounds(strategy, FitPlan(60, 60))
+    fit_rounds(strategy, FitPlan(SIXTY))
     return steps[0]
 
 

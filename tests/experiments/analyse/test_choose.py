@@ -8,7 +8,7 @@ from experiments.analyse.choose import choices_table, choices_toml, choose
 from experiments.grid import build_grid
 from experiments.results import flatten
 from fedjtt.errors import ConfigError
-from tests.experiments.test_cli import Call, call  # noqa: F401 (a fixture)
+from tests.experiments.conftest import Call
 from tests.experiments.test_results import synthetic_result
 
 TUNED = ["learning-rate", "dro-step"]
@@ -69,7 +69,7 @@ def test_values_must_have_been_tried_on_the_same_seeds() -> None:
         choose(_rows()[1:], TUNED)
 
 
-def test_a_file_that_is_there_is_not_overwritten(call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_a_file_that_is_there_is_not_overwritten(call: Call, tmp_path: Path) -> None:
     (tmp_path / "chosen.toml").write_text("mine")
     code, _, said = call("analyse", "choose", ".", "--tuned", "learning-rate", "--to", "chosen.toml")
     assert code == 2
@@ -77,7 +77,7 @@ def test_a_file_that_is_there_is_not_overwritten(call: Call, tmp_path: Path) -> 
     assert (tmp_path / "chosen.toml").read_text() == "mine"
 
 
-def test_a_folder_without_runs_is_refused(call: Call) -> None:  # noqa: F811
+def test_a_folder_without_runs_is_refused(call: Call) -> None:
     code, _, said = call("analyse", "choose", ".", "--tuned", "learning-rate")
     assert code == 2
     assert "holds no finished run" in said

@@ -12,17 +12,15 @@ from experiments.analyse.curves import (
     Panel,
     Point,
     accuracy_columns,
-    check_place,
+    alike_unsaid,
     curves_over,
     draw,
     figures_of,
-    said,
     write,
 )
 from experiments.results import flatten
 from experiments.settings import Groups, Setting, by_setting
 from experiments.table import Table
-from fedjtt.errors import ConfigError
 from tests.experiments.test_results import synthetic_result
 
 
@@ -50,15 +48,16 @@ def labels(figure: Any, number: int) -> list[str]:
 
 
 def test_lines_have_at_least_two_points_in_ascending_order() -> None:
-    groups = said(groups_of([{"method": "jtt", "batch-size": size} for size in (64, 8, 16)] + [{"method": "erm"}], 1))
+    grid = [{"method": "jtt", "batch-size": size} for size in (64, 8, 16)]
+    groups = alike_unsaid(groups_of([*grid, {"method": "erm"}], 1))
     found = curves_over(groups, "batch-size", (), lambda s: Point(s.get("batch-size"), "", groups[s]))
     assert {line.label: [point.x for point in points] for line, points in found.items()} == {"JTT": [8, 16, 64]}
 
 
 def test_labels_leave_out_what_all_runs_share() -> None:
     several = [{"machines": machines} for machines in (1, 2)]
-    assert [setting.label for setting in said(groups_of(several, 1))] == ["JTT, 1 machine", "JTT, 2 machines"]
-    assert [setting.label for setting in said(groups_of(several[:1], 1))] == ["JTT"]
+    assert [setting.label for setting in alike_unsaid(groups_of(several, 1))] == ["JTT, 1 machine", "JTT, 2 machines"]
+    assert [setting.label for setting in alike_unsaid(groups_of(several[:1], 1))] == ["JTT"]
 
 
 def test_ticks_that_would_touch_have_no_label() -> None:
@@ -127,10 +126,3 @@ def test_what_is_written_is_the_same_twice(tmp_path: Path) -> None:
     assert set(found[0]) == {"x.png", "x.csv", "summary.md", "summary.txt"}
     assert found[0]["x.csv"] == b"variant,n\nERM,1\n"
     assert "ERM" in out.getvalue()
-
-
-def test_a_file_is_no_place(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--to is .*inside, but .*file is a file; name a folder"):
-        check_place(tmp_path / "file" / "inside")
-    check_place(tmp_path / "new")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,11 +61,12 @@ def test_the_data_may_lie_elsewhere_now(made_sweep: Path) -> None:
     ("key", "value", "said"),
     [
         ("difficulty", "medium", "difficulty is 'large' in .*erm-0 and 'medium' in .*; analyse runs on the same data"),
+        ("class-imbalance", 4.0, "class-imbalance is 1.0 in .* and 4.0 in"),
         ("dataset", "spuco-mnist", "dataset is 'digits' in .* and 'spuco-mnist' in"),
         ("train-on", "validation", "train-on is 'train' in .* and 'validation' in"),
     ],
 )
-def test_runs_on_other_data_are_not_mixed(made_sweep: Path, tmp_path: Path, key: str, value: str, said: str) -> None:
+def test_runs_on_other_data_are_not_mixed(made_sweep: Path, tmp_path: Path, key: str, value: Any, said: str) -> None:
     other = changed(copied(made_sweep, tmp_path), **{key: value})
     with pytest.raises(ConfigError, match=said):
         finished_runs([made_sweep, other])

@@ -8,7 +8,7 @@ import pytest
 from experiments.analyse.methods import comparison, reads_groups
 from experiments.results import flatten, read_exchanges
 from experiments.settings import by_setting
-from tests.experiments.test_cli import Call, call  # noqa: F401 (a fixture)
+from tests.experiments.conftest import Call
 from tests.experiments.test_results import synthetic_result
 
 WGA = {
@@ -45,6 +45,17 @@ def test_federated_is_paired_with_central_by_seed() -> None:
     assert _table()["ERM"]["federated WGA, %"] == "–"
 
 
+def test_how_a_method_was_set_stands_apart_from_what_it_is() -> None:
+    grid: list[dict[str, Any]] = [
+        {"method": "erm", "learning-rate": 0.01}, {"method": "erm", "learning-rate": 0.2, "selection": "last"},
+        {"method": "jtt"}, {"method": "group-dro"}, {"method": "lff"},
+    ]  # fmt: skip
+    table = comparison(by_setting([flatten(synthetic_result({**values, "machines": 1})) for values in grid]), {})
+    assert [row[:2] for row in table.rows if row[0].startswith("ERM")] == [
+        ("ERM", "learning-rate 0.01"), ("ERM, selection last", "learning-rate 0.2"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("values", "split"),
     [
@@ -73,10 +84,20 @@ def test_exchanges_are_those_of_the_busiest_machine(tmp_path: Path) -> None:
     assert sorted(read_exchanges(tmp_path).values()) == [0] * (len(_runs()) - 1) + [5]
 
 
-def test_the_command_writes_table_and_figure(call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_writes_table_and_figure(call: Call, tmp_path: Path) -> None:
     _written(tmp_path / "sweep")
     code, _, said = call("analyse", "methods", "sweep", "--to", "out")
     assert (code, said) == (0, "")
     assert "67 % = (65.0" in (tmp_path / "out" / "methods.md").read_text()
     with (tmp_path / "out" / "methods.csv").open() as file:
         assert [row["method"] for row in csv.DictReader(file)] == ["ERM", "JTT", "GroupDRO (true groups)"]
+
+
+def test_a_file_is_no_folder_for_results(call: Call, tmp_path: Path) -> None:
+    _written(tmp_path / "sweep")
+    (tmp_path / "file").write_text("mine")
+    choose = ["choose", "sweep", "--tuned", "seed", "--to", "file/x.toml"]
+    for arguments in (["methods", "sweep", "--to", "file"], choose):
+        code, _, said = call("analyse", *arguments)
+        assert code == 2
+        assert "file is a file; name a folder" in said

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from experiments.analyse.curves import said
+from experiments.analyse.curves import alike_unsaid
 from experiments.analyse.mixture import ratio_panel, ratio_rows, ratio_table
 from experiments.results import flatten
 from experiments.settings import Groups, by_setting
-from tests.experiments.test_cli import SMALL, Call, call
+from tests.experiments.conftest import Call
+from tests.experiments.test_cli import SMALL
 from tests.experiments.test_results import synthetic_result, write_run
 
-__all__ = ["call"]  # the fixture
 MIXTURE = {"method": "balance", "balance": "mixture"}
 GRID: list[dict[str, Any]] = [
     *({**MIXTURE, "mixture-ratio": ratio, "mixture-cut": cut} for cut in (True, False) for ratio in (1, 2, 16)),
@@ -22,9 +22,8 @@ GRID: list[dict[str, Any]] = [
 
 
 def groups_of(grid: list[dict[str, Any]], seeds: int = 2) -> Groups:
-    return said(
-        by_setting([flatten(synthetic_result({**values, "seed": seed})) for values in grid for seed in range(seeds)])
-    )
+    runs = [flatten(synthetic_result({**values, "seed": seed})) for values in grid for seed in range(seeds)]
+    return alike_unsaid(by_setting(runs))
 
 
 def test_a_line_each_for_cut_and_not_between_the_levels_of_other_balancing() -> None:

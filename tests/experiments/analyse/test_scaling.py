@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from experiments.analyse.curves import said
+from experiments.analyse.curves import alike_unsaid
 from experiments.analyse.scaling import parameters_of, short, size_panels, size_rows, size_table
 from experiments.results import flatten
 from experiments.settings import Groups, by_setting
 from fedjtt.errors import DataError
-from tests.experiments.test_cli import SMALL, Call, call
+from tests.experiments.conftest import Call
+from tests.experiments.test_cli import SMALL
 from tests.experiments.test_results import synthetic_result, write_run
 
-__all__ = ["call"]  # the fixture
 WIDTHS = (0.5, 1, 2, 16)
 BALANCED = {"method": "balance", "balance": "subset"}
 GRID: list[dict[str, Any]] = [
@@ -34,7 +34,9 @@ def sized(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def groups_of(grid: list[dict[str, Any]], seeds: int = 2) -> Groups:
-    return said(by_setting([flatten(sized({**values, "seed": seed})) for values in grid for seed in range(seeds)]))
+    return alike_unsaid(
+        by_setting([flatten(sized({**values, "seed": seed})) for values in grid for seed in range(seeds)])
+    )
 
 
 def test_a_panel_for_every_network_and_a_line_for_every_variant() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from experiments.deploy.certificates import new_authority, server_certificate
 from fedjtt.errors import EngineError
+from tests.experiments.conftest import Call
 from tests.experiments.deploy.serving import serving
-from tests.experiments.test_cli import Call, call  # noqa: F401 (a fixture)
 
 
-def test_hosts_by_blanks_by_commas_and_by_repeating(call: Call, tmp_path: Path) -> None:  # noqa: F811
+def test_hosts_by_blanks_by_commas_and_by_repeating(call: Call, tmp_path: Path) -> None:
     for number, given in enumerate((["--hosts", "b", "a"], ["--hosts", "b,a"], ["--hosts", "b", "--hosts", "a"])):
         code, out, err = call("deploy", "init", f"d{number}", *given, "--server", "fl.example.org")
         assert (code, err) == (0, "")
@@ -37,7 +37,7 @@ def test_hosts_by_blanks_by_commas_and_by_repeating(call: Call, tmp_path: Path) 
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(
-    call: Call,  # noqa: F811
+    call: Call,
     tmp_path: Path,
     arguments: list[str],
     text: str,
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
 
 
 def test_check_says_a_line_a_check_and_ends_in_2_or_0(
-    call: Call,  # noqa: F811
+    call: Call,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -71,7 +71,7 @@ def test_check_says_a_line_a_check_and_ends_in_2_or_0(
     assert [line.split()[0] for line in out.splitlines() if " wrong: " in line] == ["server", "data"]
 
 
-def test_local_is_given_the_config_and_its_own_options(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_local_is_given_the_config_and_its_own_options(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
     def noted(config: Any, folder: Any, *_: Any, **options: Any) -> Any:

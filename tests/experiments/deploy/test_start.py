@@ -15,7 +15,7 @@ from experiments.deploy.local import free_ports
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
 from fedjtt.tracking import RunFolder
-from tests.experiments.test_cli import Call, call  # noqa: F401 (a fixture)
+from tests.experiments.conftest import Call
 from tests.tiny import REPO
 
 
@@ -44,7 +44,7 @@ def test_a_run_that_is_done_is_only_read(server: Path, tmp_path: Path) -> None:
 
 
 def test_the_keys_come_from_texts_files_and_options(
-    call: Call,  # noqa: F811
+    call: Call,
     server: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -77,7 +77,7 @@ def test_the_keys_come_from_texts_files_and_options(
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(
-    call: Call,  # noqa: F811
+    call: Call,
     server: Path,
     arguments: list[str],
     text: str,

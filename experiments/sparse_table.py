@@ -13,7 +13,8 @@ _CAPTION = (
     "Aligned: examples with their label's most frequent attribute in train; conflicting: the others. Density: live "
     "share of the weights, biases and norms apart. Ever live: share of them that was live at some time. FLOPs: for one "
     "example, of a dense network's, counted by layer in proportion to its density; training: a forward and a backward "
-    "pass. Bytes: of what the same rounds of dense weights would take, mean over the rounds."
+    "pass. Memory: of the weights where they are kept, with a bit each that says which live. Bytes: of what the same "
+    "rounds of dense weights would take, mean over the rounds."
 )
 
 
@@ -30,8 +31,9 @@ def sparse_networks(groups: Groups) -> Table | None:
         "density, %": [_share(rows, "sparse.density") for rows in shown.values()],
         "ever live, %": [_share(rows, "sparse.in-time-over-parametrisation") for rows in shown.values()],
         "lambda": [_number(estimate(rows, "sparse.lambda")) for rows in shown.values()],
-        "FLOPs, inference, %": [_ratio(rows, "inference") for rows in shown.values()],
-        "FLOPs, training, %": [_ratio(rows, "training") for rows in shown.values()],
+        "FLOPs, inference, %": [_ratio(rows, "flops", "inference") for rows in shown.values()],
+        "FLOPs, training, %": [_ratio(rows, "flops", "training") for rows in shown.values()],
+        "memory, %": [_ratio(rows, "memory", "weights") for rows in shown.values()],
         "bytes, %": [_share(rows, "sparse.share-of-dense-bytes") for rows in shown.values()],
     }
     kept = {name: cells for name, cells in columns.items() if any(cell != "–" for cell in cells)}
@@ -44,8 +46,8 @@ def _share(rows: Sequence[Row], name: str) -> str:
     return "–" if value is None else f"{100 * value.mean:.3g}"
 
 
-def _ratio(rows: Sequence[Row], pass_name: str) -> str:
-    sparse, dense = (estimate(rows, f"sparse.flops.{kind}{pass_name}") for kind in ("", "dense-"))
+def _ratio(rows: Sequence[Row], what: str, name: str) -> str:
+    sparse, dense = (estimate(rows, f"sparse.{what}.{kind}{name}") for kind in ("", "dense-"))
     return "–" if sparse is None or dense is None else f"{100 * sparse.mean / dense.mean:.3g}"
 
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fedjtt.choices import AUTO_GROUPS
+from fedjtt.choices import AUTO_GROUPS, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995, "coloured-mnist": 0.995, "corrupted-cifar10": 0.995}
+AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995, **dict.fromkeys(WHOLE_IMAGES, 0.995)}
 # Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
 AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
 AUTO_EPOCHS = {"jtt": 0.4}

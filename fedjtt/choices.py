@@ -6,7 +6,7 @@ OWN_DATA = ("csv", "heart4", "image-folder")
 TABLES = ("adult", "compas")
 """Published tables: nothing is painted on them."""
 
-WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10")
+WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10", "bffhq")
 """Images of which more than the background tells the label."""
 
 DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *TABLES, *OWN_DATA)

@@ -92,6 +92,7 @@ def test_auto_is_what_the_source_names() -> None:
         ("spuco-mnist", 0.995, "medium"),
         ("coloured-mnist", 0.995, "auto"),
         ("corrupted-cifar10", 0.995, "auto"),
+        ("bffhq", 0.995, "auto"),
     ],
 )
 def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fedjtt.data.adult import load_adult
+from fedjtt.data.bffhq import load_bffhq
 from fedjtt.data.coloured_mnist import load_coloured_mnist
 from fedjtt.data.compas import load_compas
 from fedjtt.data.corrupted_cifar10 import load_corrupted_cifar10
@@ -69,6 +70,14 @@ SOURCES = {
             name="corrupted-cifar10",
             summary="Corrupted CIFAR-10: 21,000 images, ten labels under ten corruptions; needs cifar10/*.webp",
             loader=load_corrupted_cifar10,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="bffhq",
+            summary="BFFHQ: 21,200 faces, young or old, mostly by sex; needs bffhq/0.5pct, valid and test",
+            loader=load_bffhq,
             default_strength=0.995,
             default_difficulty=None,
             needs_files=True,

@@ -71,7 +71,7 @@ class MethodKeys(Keys):
     rest_period: int | Auto = Field(
         "auto",
         description="steps after which rest's mask changes, at the end of a round; auto: 1,000, or a tenth of the "
-        "stage where that is less",
+        "stage where that is less; over machines, where whole gradients travel, no sooner than every eighth round",
     )
     rest_rate: float = Field(
         0.5, gt=0, le=1, description="share of a layer's live weights that die in a change; falls to .005 by a cosine"

@@ -22,6 +22,9 @@ WEIGHTS, FACTORS = "group-weights", "group-factors"
 LAMBDAS = {0.005: 10.0, 0.01: 30.0, 0.02: 50.0, 0.05: 80.0}
 """The paper's lambda by the share of conflicting examples, on Coloured MNIST and Corrupted CIFAR-10."""
 
+LAMBDAS_OF = {"bffhq": {0.005: 80.0}}
+"""Those of datasets that the paper sets by themselves."""
+
 BEYOND = 2.0
 """How many times the table's largest share it is read for."""
 
@@ -67,7 +70,7 @@ class REST:
             server.note("no example conflicts with the shortcut: all weigh alike; identify for fewer epochs")
             return 1.0
         given = server.config.rest_weight
-        return usual_lambda(share) if given == "auto" else float(given)
+        return usual_lambda(share, server.config.dataset) if given == "auto" else float(given)
 
 
 def conflicting_groups(groups: Groups) -> list[bool]:
@@ -88,11 +91,12 @@ def conflicting_groups(groups: Groups) -> list[bool]:
     return [place % width != majority[place // width] for place in range(len(groups.sizes))]
 
 
-def usual_lambda(share: float) -> float:
-    """Return the paper's lambda for the nearest share of conflicting examples (as a ratio).
+def usual_lambda(share: float, dataset: str = "coloured-mnist") -> float:
+    """Return the paper's lambda for a dataset and the nearest share of conflicting examples (as a ratio).
 
     Far beyond its table, at more than a tenth, the weight that lets both parts count alike.
     """
-    if share > BEYOND * max(LAMBDAS):
+    table = LAMBDAS_OF.get(dataset, LAMBDAS)
+    if share > BEYOND * max(table):
         return max(1.0, (1 - share) / share)
-    return LAMBDAS[min(LAMBDAS, key=lambda known: abs(math.log(known / share)))]
+    return table[min(table, key=lambda known: abs(math.log(known / share)))]

@@ -22,13 +22,22 @@ from fedjtt.sparse.density import live_counts
 from fedjtt.sparse.flops import Flops
 from fedjtt.sparse.layout import Layout
 from fedjtt.sparse.mask import Mask, changed, changing, first_mask
-from fedjtt.sparse.schedule import is_due, rate_at, usual_period
-from fedjtt.sparse.wire import BITS, bits_of, change_of, mask_of_bits, scores_of, values_of, vector_of
+from fedjtt.sparse.schedule import is_due, rate_at, sparing_period, usual_period
+from fedjtt.sparse.wire import (
+    BITS,
+    WORD,
+    bits_of,
+    change_of,
+    mask_of_bits,
+    scores_of,
+    stored_bytes,
+    values_of,
+    vector_of,
+)
 from fedjtt.training import Span
 
 EVER, DUE, SCORES, COUNTS = "mask-ever", "mask-due", "growth-scores", "mask-counts"
 BYTES = "share-of-dense-bytes"
-WORD = 4  # bytes of a float32
 Scores = NDArray[np.float64]
 
 
@@ -127,13 +136,25 @@ class SparseCourse(Course):
     # --- the change ---
 
     def _period(self, span: Span) -> int:
-        period = usual_period(span.total) if self.config.rest_period == "auto" else int(self.config.rest_period)
+        if self.config.rest_period != "auto":
+            period = int(self.config.rest_period)
+        elif self._is_dear:
+            period = sparing_period(span.total, min(int(self.config.robust_rounds), span.total))
+        else:
+            period = usual_period(span.total)
         if span.steps > period and self.density < 1:
             self.server.note(
                 f"rest-period is {period}, but a round has {span.steps} steps: the mask changes once a round; "
                 "set robust-rounds higher"
             )
         return period
+
+    @property
+    def _is_dear(self) -> bool:
+        """Whether every change takes whole gradients over the wire."""
+        config = self.config
+        spread = self.place == "machines" and config.machines > 1
+        return spread and config.rest_grow != "random" and config.rest_exact_every == 1
 
     def _quotas(self, step: int, total: int) -> list[int]:
         return changing(self.layout, self.mask, rate_at(step, total, self.config.rest_rate))
@@ -233,6 +254,7 @@ class SparseCourse(Course):
             "density": self.density,
             "parameters": self.layout.size,
             "live-parameters": int(self.mask.sum()),
+            "memory": {"weights": stored_bytes(self.mask), "dense-weights": WORD * self.layout.size},
             "in-time-over-parametrisation": self._share(self.ever),
             "mask-changes": self.number,
             "whole-gradients": self.whole_gradients,

@@ -10,6 +10,7 @@ from fedjtt.sparse.mask import Mask, largest
 
 Array = NDArray[np.float32]
 BITS, TOGGLES = "mask-bits", "mask-toggles"
+WORD = 4  # bytes of a float32
 SLOPES, PLACES, VALUES = "slopes", "slope-places", "slope-values"
 
 
@@ -28,6 +29,11 @@ def vector_of(values: Array, mask: Mask) -> Array:
 def bits_of(mask: Mask) -> NDArray[np.uint8]:
     """Return a mask as bits, eight weights a byte."""
     return np.packbits(mask)
+
+
+def stored_bytes(mask: Mask) -> int:
+    """Return the bytes of a sparse network where it is kept: live weights, and a bit for each that says which live."""
+    return WORD * int(mask.sum()) + (bits_of(mask).nbytes if not mask.all() else 0)
 
 
 def mask_of_bits(bits: NDArray[np.uint8], size: int) -> Mask:

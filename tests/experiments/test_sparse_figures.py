@@ -19,7 +19,7 @@ def row_of(values: dict[str, Any], wga: float) -> Row:
         density = values["rest-density"]
         result["sparse"] = {
             "density": density, "lambda": 10.0, "in-time-over-parametrisation": 2 * density,
-            "share-of-dense-bytes": None,
+            "share-of-dense-bytes": None, "memory": {"weights": 40 * density + 1, "dense-weights": 40},
             "flops": {"inference": 10 * density, "training": 30 * density, "dense-inference": 10, "dense-training": 30},
         }  # fmt: skip
     return flatten(result)

@@ -15,6 +15,7 @@ def test_shares_of_the_dense_networks() -> None:
     sparse = [row for row in cells if row not in dense]
     assert [row["density, %"] for row in sparse] == ["1", "1", "5", "5", "50", "50"]
     assert [row["FLOPs, training, %"] for row in sparse] == ["1", "1", "5", "5", "50", "50"]
+    assert [row["memory, %"] for row in sparse] == ["3.5", "3.5", "7.5", "7.5", "52.5", "52.5"]
     assert [row["ever live, %"] for row in sparse] == ["2", "2", "10", "10", "100", "100"]
     assert {row["lambda"] for row in sparse} == {"10"}
     assert "Student-t interval" in table.caption

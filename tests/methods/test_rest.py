@@ -30,6 +30,11 @@ def test_lambda_is_the_papers_for_the_nearest_share(share: float, expected: floa
     assert usual_lambda(share) == pytest.approx(expected)
 
 
+def test_lambda_of_faces_is_the_papers() -> None:
+    assert usual_lambda(0.005, "bffhq") == 80
+    assert usual_lambda(0.02, "bffhq") == pytest.approx(49)  # beyond its one entry: 98 % against 2 %
+
+
 def population(group_counts: list[int] | None) -> Population:
     return Population([60], group_counts, [30, 30], None)
 

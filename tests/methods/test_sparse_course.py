@@ -69,6 +69,8 @@ def test_the_result_says_how_sparse_it_is() -> None:
     assert about["parameters"] == LAYOUT.size
     # Five changes of about half, then less, of the second layer's 51 live weights
     assert about["density"] < about["in-time-over-parametrisation"] < 6 * about["density"]
+    bits = -(-LAYOUT.size // 8)
+    assert about["memory"] == {"weights": 4 * about["live-parameters"] + bits, "dense-weights": 4 * LAYOUT.size}
     shares = [count / size for count, size in zip(counts, sizes, strict=True)]
     assert about["flops"]["dense-inference"] == sum(2 * size for size in sizes)
     assert about["flops"]["inference"] == pytest.approx(
@@ -150,6 +152,13 @@ def test_a_round_without_a_change_takes_at_most_six_percent_of_a_dense_one() -> 
     ]
     assert both[0] / both[1] <= 0.06
     assert both[0] / both[1] == pytest.approx(shares[1], rel=0.02)
+
+
+def test_a_run_takes_at_most_twelve_percent_of_a_dense_one() -> None:
+    """By default: 50 rounds, whole gradients after rounds 8, 16 … 48, at about half of a dense round each."""
+    about = big_run(rest_period="auto", robust_epochs=50, robust_rounds=50, selection="last").result["sparse"]
+    assert (about["mask-changes"], about["whole-gradients"]) == (6, 6)
+    assert 0.11 < about["share-of-dense-bytes"] <= 0.12
 
 
 def test_what_machines_name_costs_a_fraction_of_a_whole_gradient() -> None:

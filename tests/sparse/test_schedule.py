@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from fedjtt.sparse.schedule import is_due, rate_at, usual_period
+from fedjtt.sparse.schedule import is_due, rate_at, sparing_period, usual_period
 
 
 def test_the_rate_falls_along_a_cosine() -> None:
@@ -33,3 +33,15 @@ def test_nothing_grows_after_the_last_step() -> None:
 @pytest.mark.parametrize(("total", "period"), [(23_500, 1000), (10_000, 1000), (750, 75), (5, 1)])
 def test_the_usual_period_scales_with_a_short_stage(total: int, period: int) -> None:
     assert usual_period(total) == period
+
+
+@pytest.mark.parametrize(
+    ("total", "rounds", "period"),
+    [
+        (1000, 50, 160),  # eight rounds of 20 steps
+        (100_000, 50, 16_000), (100_000, 1000, 1000),  # 1,000 steps are ten rounds
+        (1000, 10, 500), (4, 4, 2), (1, 1, 1),  # one change at least, where there is a round after it
+    ],
+)  # fmt: skip
+def test_dear_changes_are_eight_rounds_apart(total: int, rounds: int, period: int) -> None:
+    assert sparing_period(total, rounds) == period

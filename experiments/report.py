@@ -26,7 +26,7 @@ from experiments.results import (
 )
 from experiments.rounds import rounds_csv
 from experiments.settings import Groups, by_setting
-from experiments.sparse_table import sparse_networks
+from experiments.sparse_table import chosen_densities, sparse_networks
 from experiments.table import as_csv, as_html, as_markdown, as_text
 from experiments.tables import ORIGINAL, comparisons, summary
 from fedjtt.config import RunConfig
@@ -111,8 +111,8 @@ def build_report(folder: Path) -> Path:
     write_csv(folder)
     groups = by_setting([flatten(run) for run in runs], read_names(folder))
     rows = [row for group in groups.values() for row in group]
-    sparse, compared = sparse_networks(groups), comparisons(groups)
-    tables = [summary(groups), *([] if sparse is None else [sparse]), *compared]
+    sparse, compared = (chosen_densities(groups), sparse_networks(groups)), comparisons(groups)
+    tables = [summary(groups), *(table for table in sparse if table is not None), *compared]
     said = answer(groups)
     write_atomically(folder / "summary.txt", "\n".join([said + "\n", *map(as_text, tables)]))
     write_atomically(folder / "summary.md", "\n".join([said + "\n", *map(as_markdown, tables)]))

@@ -1,14 +1,15 @@
 """The figure over densities: accuracies of sparse networks, with the dense ones as lines, a row for each dataset."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.drawing import (
-    BLUE,
+    GREEN,
     GREY,
-    VERMILLION,
+    PURPLE,
     density_axis,
     distinct_styles,
     draw_means,
@@ -23,25 +24,27 @@ from fedjtt.choices import DATA_KEYS
 
 DENSITY = "rest-density"
 _MEASURES = {WGA: "worst-group accuracy", "test.conflicting-accuracy": "accuracy, conflicting"}
-_DENSE = {"erm": GREY, "jtt": VERMILLION, "group-balanced": BLUE}
+_DENSE = {"erm": GREY, "jtt": PURPLE, "group-balanced": GREEN}
 
 
 def accuracy_against_density(groups: Groups) -> Figure | None:
     """WGA and the accuracy on conflicting examples against density; None where fewer than two densities ran."""
-    sparse = [setting for setting in groups if setting.get("method") == "rest" and setting.get(DENSITY) is not None]
-    densities = sorted({float(setting.get(DENSITY)) for setting in sparse})
-    if len(densities) < 2:
+    of_rest = [setting for setting in groups if setting.get("method") == "rest" and setting.get(DENSITY) is not None]
+    times = Counter(setting.without(DENSITY) for setting in of_rest)
+    sparse = [setting for setting in of_rest if times[setting.without(DENSITY)] > 1]  # one density is no line
+    if not sparse:
         return None
+    densities = sorted({float(setting.get(DENSITY)) for setting in sparse})
     data = list(dict.fromkeys(_data_of(setting) for setting in sparse))
-    shown = [
-        row for setting in groups if setting in sparse or setting.get("method") in _DENSE for row in groups[setting]
-    ]
+    places_of = {_place(setting) for setting in sparse}
+    dense = [setting for setting in groups if setting.get("method") in _DENSE and _place(setting) in places_of]
+    shown = [row for setting in (*sparse, *dense) for row in groups[setting]]
     figure, places = new_figure(1.0 + 2.5 * len(data), provenance(shown), len(_MEASURES) * len(data), len(_MEASURES))
     lines = list(dict.fromkeys(setting.without(DENSITY, *DATA_KEYS) for setting in sparse))
     styles = distinct_styles(lines)
     for place, axes in enumerate(places):
         own, measure = data[place // len(_MEASURES)], list(_MEASURES)[place % len(_MEASURES)]
-        here = {setting: rows for setting, rows in groups.items() if _data_of(setting) == own}
+        here = {setting: groups[setting] for setting in (*dense, *sparse) if _data_of(setting) == own}
         for line in lines:
             _draw_line(axes, here, line, measure, styles)
         _draw_dense(axes, here, measure)
@@ -53,12 +56,17 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
     return figure
 
 
+def _place(setting: Setting) -> tuple[object, object]:
+    return setting.get("robust"), setting.get("machines")
+
+
 def _data_of(setting: Setting) -> tuple[tuple[str, object], ...]:
     return tuple((key, setting.get(key)) for key in DATA_KEYS if setting.get(key) is not None)
 
 
 def _named(data: Sequence[tuple[str, object]]) -> str:
-    return ", ".join(str(value) if key == "dataset" else f"{key} {value}" for key, value in data)
+    told = {"dataset": "{}".format, "spurious-strength": lambda strength: f"{100 * (1 - strength):.2g} % conflict"}
+    return ", ".join(told.get(key, f"{key} {{}}".format)(value) for key, value in data)
 
 
 def _draw_line(

@@ -21,7 +21,7 @@ def sparse_lines(about: Mapping[str, Any]) -> list[str]:
         f"{_share(about['flops'], 'training')} of training's, {_share(about['memory'], 'weights')} of the memory of "
         f"weights{_sent(about['share-of-dense-bytes'])}.",
         f"An example that conflicts with the shortcut weighed {about['lambda']:g} times another; "
-        f"{percent(about['conflicting-share'])} were taken to.",
+        f"{percent(about['conflicting-share'])} of train were taken for such.",
     ]
     return lines if about["density"] < 1 else ["All weights live: a dense network.", lines[-1]]
 

@@ -60,7 +60,7 @@ def test_each_level_of_conflict_has_a_row() -> None:
     figure = accuracy_against_density(groups_of((0.995, 0.98)))
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == [
-        "spurious-strength 0.995", "spurious-strength 0.98"
+        "0.5 % conflict", "2 % conflict"
     ]  # fmt: skip
     assert all(len(axes.containers) == 2 for axes in figure.axes)
 

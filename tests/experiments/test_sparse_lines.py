@@ -27,7 +27,10 @@ def test_shares_are_of_the_dense_network() -> None:
         "Of the dense network: 10.0 % of the operations of inference, 15.0 % of training's, 10.1 % of the memory of "
         "weights, 11.7 % of the bytes of its rounds."
     )
-    assert weighed == "An example that conflicts with the shortcut weighed 50 times another; 2.1 % were taken to."
+    assert (
+        weighed
+        == "An example that conflicts with the shortcut weighed 50 times another; 2.1 % of train were taken for such."
+    )
 
 
 def test_nothing_travels_in_central_training() -> None:

@@ -122,7 +122,7 @@ def _projection(run: FinishedRun, config: RunConfig, train: GroupedDataset, numb
 
 
 def _groups(splits: Splits, config: RunConfig) -> tuple[Tensor, list[str]]:
-    if config.groups == "class":
+    if config.groups_kind == "class":
         return splits.validation.label, list(splits.label_names)
     names = [f"{label} / {attribute}" for label in splits.label_names for attribute in splits.attribute_names]
     return splits.validation.group, names

@@ -268,9 +268,11 @@ def _of_lag(facts: Facts) -> Iterator[Caution]:
         yield Caution(f"{text}the robust stage has not learned its own data.", more)
     else:
         shown = f" (training loss {losses[-1]:.2f})" if losses else ""
-        text = f"{behind}, though the factor is enough: what was trained on is learned{shown} and does not carry over."
-        upsampled = " or a smaller upsample-fraction" if facts.identification else ""
-        yield Caution(text, f"a larger {_now(facts, 'weight-decay')}{upsampled}; more data of that {facts.measure}")
+        enough = ", though the factor is enough" if facts.upsampling else ""
+        text = f"{behind}{enough}: what was trained on is learned{shown} and does not carry over."
+        other = " or a smaller upsample-fraction" if facts.upsampling else ""
+        other += f" or another {_now(facts, 'rest-density')}" if facts.sparse else ""
+        yield Caution(text, f"a larger {_now(facts, 'weight-decay')}{other}; more data of that {facts.measure}")
 
 
 def _of_scores(facts: Facts) -> Iterator[Caution]:

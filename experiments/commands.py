@@ -13,7 +13,7 @@ from experiments.explanation import show
 from experiments.grid import Grid
 from experiments.progress import RunProgress, SweepProgress
 from experiments.sweep import prepare_sweep, run_name, run_sweep
-from fedjtt.choices import TABLES
+from fedjtt.choices import TABLES, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
@@ -206,7 +206,8 @@ def _host_table(config: RunConfig) -> Table:
 
 
 def _group_table(splits: Splits, config: RunConfig) -> Table:
-    painted = f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in TABLES else ""
+    place = "" if config.dataset in WHOLE_IMAGES else f"{config.difficulty}, "
+    painted = "" if config.dataset in TABLES else f"{place}strength {config.spurious_strength}, "
     title = f"{config.dataset}, {painted}seed {config.seed}"
     table = Table("label", "attribute", "train", "validation", "test", "", title=title, title_justify="left")
     majority = majority_attribute(splits.train)

@@ -38,6 +38,7 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
     "dro-adjustment": ("method", ("group-dro", "agnostic")),
     "d3m-remove": ("method", REMOVING),
     "d3m-remove-by": ("method", REMOVING),
+    **{key: ("method", ("rest",)) for key in CONFIG_KEYS if key.startswith("rest-")},
     "upsample-fraction": ("upsample", ("auto",)),
     "robust-schedule": ("robust", ("federated",)),
     "identify-server-learning-rate": ("identify-aggregator", AUTO_SERVER_RATE),

@@ -236,6 +236,12 @@ def ratio_axis(axes: Axes, ratios: Sequence[float], name: str) -> None:
     axes.set_xlabel(name, fontsize=9)
 
 
+def density_axis(axes: Axes, densities: Sequence[float]) -> None:
+    """Make the x axis logarithmic in shares of the weights."""
+    _log_axis(axes, min(densities) / 1.3, max(densities) * 1.3, lambda value: f"{100 * value:g} %", most=6)
+    axes.set_xlabel("density", fontsize=9)
+
+
 def bytes_axis(axes: Axes, counts: Sequence[float], name: str) -> None:
     """Make the x axis logarithmic in bytes, in kB, MB and so on."""
     _log_axis(axes, min(counts) / 1.5, max(counts) * 1.5, human_bytes, most=7)

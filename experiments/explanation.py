@@ -11,6 +11,7 @@ from rich.text import Text
 from experiments.explain import Explanation
 from experiments.findings import Facts, Group, Identification, Machine, Upsampling, percent
 from experiments.results import method_name
+from experiments.sparse_lines import sparse_lines
 from experiments.statistics import wilson
 
 LONGEST = 12
@@ -40,6 +41,10 @@ def show(explanation: Explanation, console: Console) -> None:
     if facts.upsampling is not None:
         _head(console, "Upsampling")
         for line in upsampling_lines(facts.upsampling):
+            _say(console, line)
+    if facts.sparse is not None:
+        _head(console, "Sparse network")
+        for line in sparse_lines(facts.sparse):
             _say(console, line)
     _head(console, "Robust stage")
     for line in robust_lines(facts):

@@ -157,6 +157,7 @@ class Facts:
     seconds: dict[str, Any]
     traffic: dict[str, tuple[int, int]]
     notes: tuple[str, ...]
+    sparse: Mapping[str, Any] | None = None
 
     @property
     def measure(self) -> str:
@@ -189,6 +190,7 @@ def facts_of(result: Result, history: Sequence[Line]) -> Facts:
             if isinstance(both, Mapping)
         },
         notes=tuple(result["notes"]),
+        sparse=result.get("sparse"),
     )
 
 

@@ -20,6 +20,9 @@ from experiments.tables import erm_for, provenance
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.errors import DataError
 
+_WIDE = 6
+"""Columns over which a figure has no room for words below each."""
+
 
 def group_accuracies(
     runs: Sequence[Result], groups: Groups, machines: int | None = None, splits: Splits | None = None
@@ -100,11 +103,12 @@ def sample_sheet(splits: Splits, path: Path | None = None, rows: int = 2, column
     height = side * rows / columns + 0.24
     figure = Figure(figsize=(WIDTH + 0.7, height * train.num_labels + 0.75), layout="constrained")
     cells = figure.subplots(train.num_labels, train.num_attributes, squeeze=False)
+    unit, below = (" in train", "") if train.num_attributes <= _WIDE else ("", "; below: images in train")
     for label, attribute in product(range(train.num_labels), range(train.num_attributes)):
         axes = cells[label, attribute]
         chosen = torch.nonzero((train.label == label) & (train.attribute == attribute))[: rows * columns, 0]
         _cell(axes, _mosaic(train.x[chosen], rows, columns), outlined=attribute != int(majority[label]))
-        axes.set_xlabel(f"{int(counts[label, attribute]):,} in train", fontsize=7, labelpad=2)
+        axes.set_xlabel(f"{int(counts[label, attribute]):,}{unit}", fontsize=7, labelpad=2)
         axes.set_title(splits.attribute_names[attribute] if label == 0 else "", fontsize=9)
         axes.set_ylabel(splits.label_names[label] if attribute == 0 else "", fontsize=9)
     outlined = [
@@ -112,7 +116,7 @@ def sample_sheet(splits: Splits, path: Path | None = None, rows: int = 2, column
             fill=False,
             edgecolor=VERMILLION,
             linewidth=2.2,
-            label="true minority: not the label's most frequent attribute in train",
+            label=f"true minority: not the label's most frequent attribute in train{below}",
         )
     ]
     figure.legend(handles=outlined, loc="outside lower left", fontsize=8, frameon=False)

@@ -9,7 +9,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import attribution_figures, cost_figures, drawing, epoch_figures, group_figures, method_figures, plots
+from experiments import (
+    attribution_figures,
+    cost_figures,
+    drawing,
+    epoch_figures,
+    group_figures,
+    method_figures,
+    plots,
+    sparse_figures,
+)  # fmt: skip
 from experiments.answer import answer, question
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
@@ -26,6 +35,7 @@ from experiments.results import (
 )
 from experiments.rounds import rounds_csv
 from experiments.settings import Groups, by_setting
+from experiments.sparse_table import chosen_densities, sparse_networks
 from experiments.table import as_csv, as_html, as_markdown, as_text
 from experiments.tables import ORIGINAL, comparisons, summary
 from fedjtt.config import RunConfig
@@ -41,6 +51,12 @@ _FIGURES = {
         "Dot chart: test worst-group accuracy of every method with its interval, central beside federated; the tables "
         "have the numbers.",
         "at least four methods",
+    ),
+    "density": (
+        "Accuracy against density",
+        "Line charts: worst-group accuracy and accuracy on conflicting examples of sparse networks over their density, "
+        "with dense ERM and dense JTT as horizontal lines; the tables have the numbers.",
+        "REST at two densities",
     ),
     "wga-machines": (
         "Worst-group accuracy against machines",
@@ -110,12 +126,13 @@ def build_report(folder: Path) -> Path:
     write_csv(folder)
     groups = by_setting([flatten(run) for run in runs], read_names(folder))
     rows = [row for group in groups.values() for row in group]
-    tables = [summary(groups), *comparisons(groups)]
+    sparse, compared = (chosen_densities(groups), sparse_networks(groups)), comparisons(groups)
+    tables = [summary(groups), *(table for table in sparse if table is not None), *compared]
     said = answer(groups)
     write_atomically(folder / "summary.txt", "\n".join([said + "\n", *map(as_text, tables)]))
     write_atomically(folder / "summary.md", "\n".join([said + "\n", *map(as_markdown, tables)]))
     write_atomically(folder / "summary.csv", as_csv(tables[:1]))
-    write_atomically(folder / "comparisons.csv", as_csv(tables[1:]))
+    write_atomically(folder / "comparisons.csv", as_csv(compared))
     splits, missing = load_splits(runs[0])
     histories = read_histories(folder)
     write_atomically(folder / "rounds.csv", rounds_csv(groups, histories))
@@ -157,6 +174,7 @@ def draw(
         sheet = None
     return {
         "methods": method_figures.wga_by_method(groups),
+        "density": sparse_figures.accuracy_against_density(groups),
         "wga-machines": plots.wga_against_machines(groups),
         "error-set": plots.error_set_against_machines(groups),
         "wga-speed-up": cost_figures.wga_against_speed_up(groups),
@@ -204,4 +222,7 @@ def _what(rows: Sequence[Row]) -> str:
 
 def _dataset(row: Row) -> str:
     dataset, *painted = (row[f"config.{name}"] for name in ("dataset", "difficulty", "spurious-strength"))
-    return dataset if "auto" in painted else "{}, {}, strength {}".format(dataset, *painted)
+    place, strength = map(str, painted)
+    if strength == "auto":
+        return str(dataset)
+    return ", ".join([dataset, *([] if place == "auto" else [place]), f"strength {strength}"])

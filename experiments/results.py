@@ -34,7 +34,7 @@ LEADING_COLUMNS = (
 METHOD_NAMES = {
     "erm": "ERM", "jtt": "JTT", "group-balanced": "oracle (group-balanced)", "group-dro": "GroupDRO",
     "cvar-dro": "CVaR-DRO", "agnostic": "agnostic FL", "lff": "LfF", "dfr": "DFR",
-    "d3m": "D3M", "auto-d3m": "Auto-D3M",
+    "d3m": "D3M", "auto-d3m": "Auto-D3M", "rest": "REST",
 }  # fmt: skip
 GROUP_NAMES = {"true": "true groups", "inferred": "inferred groups", "class": "classes"}
 

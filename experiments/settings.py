@@ -28,7 +28,7 @@ _ALIKE_ON_ONE_MACHINE = (
 HYPER_PARAMETERS = (
     "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
     "cvar-alpha", "cvar-threshold", "dro-step", "dro-adjustment", "dfr-penalty", "dfr-fits", "dfr-tolerance",
-    "upsample", "upsample-fraction",
+    "upsample", "upsample-fraction", "rest-density", "rest-period", "rest-rate", "rest-exact-every", "rest-weight",
 )  # fmt: skip
 """Keys that say how a method was set, and not which it is."""
 

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fedjtt.choices import AUTO_GROUPS, WHOLE_IMAGES
+
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
 
-AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995}
+AUTO_STRENGTH = {"digits": 0.9, "spuco-mnist": 0.995, **dict.fromkeys(WHOLE_IMAGES, 0.995)}
 # Rules that step along the mean update with an optimiser of the server's, and their rates in Flower.
 AUTO_SERVER_RATE = {"fedavgm": 1.0, "fedadagrad": 0.1, "fedadam": 0.1, "fedyogi": 0.01}
 AUTO_EPOCHS = {"jtt": 0.4}
@@ -13,6 +15,11 @@ AUTO_ROUNDS = {"central": 10, "federated": 50}
 AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
+
+
+def groups_of(config: "RunConfig") -> str:
+    """Return the groups that the key ``groups`` names."""
+    return AUTO_GROUPS.get(config.method, "true") if config.groups == "auto" else config.groups
 
 
 def model_of(config: "RunConfig") -> str:
@@ -29,6 +36,7 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
     found = {
         "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
         "identify_server_learning_rate": AUTO_SERVER_RATE.get(config.identify_aggregator, 1.0),
+        "groups": groups_of(config),
         "robust_epochs": AUTO_EPOCHS.get(config.method, 2.0),
         "robust_rounds": AUTO_ROUNDS[config.robust],
         "fraction_train": min(1.0, AUTO_MACHINES_A_ROUND / config.machines),
@@ -39,5 +47,6 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         found["selection"] = "val-worst-group"
     if config.dataset in AUTO_STRENGTH:
         found["spurious_strength"] = AUTO_STRENGTH[config.dataset]
+    if config.dataset in AUTO_DIFFICULTY:
         found["difficulty"] = AUTO_DIFFICULTY[config.dataset]
     return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

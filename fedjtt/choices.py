@@ -6,7 +6,10 @@ OWN_DATA = ("csv", "heart4", "image-folder")
 TABLES = ("adult", "compas")
 """Published tables: nothing is painted on them."""
 
-DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
+WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10", "bffhq")
+"""Images of which more than the background tells the label."""
+
+DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *TABLES, *OWN_DATA)
 DATA_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
 )  # fmt: skip
@@ -15,33 +18,35 @@ DATA_KEYS = (
 DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = (
-    "erm",
-    "jtt",
-    "group-balanced",
-    "balance",
-    "group-dro",
-    "cvar-dro",
-    "agnostic",
-    "lff",
-    "dfr",
-    "d3m",
-    "auto-d3m",
-)
+    "erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr", "d3m", "auto-d3m",
+    "rest",
+)  # fmt: skip
 REMOVING = ("d3m", "auto-d3m")
 """Methods that remove train examples by their effect."""
 
 REMOVED_BY = ("score", "random", "majority")
 ALIGNMENTS = ("paper", "released")
-WITH_GROUPS = ("balance", "group-dro")
+WITH_GROUPS = ("balance", "group-dro", "rest")
 """Methods that work with the groups that the key ``groups`` names."""
 
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
 
-SIZED_BY: dict[str, tuple[str, ...]] = {"lenet": ("width",), "mlp": ("width", "depth"), "logistic": ()}
+SIZED_BY: dict[str, tuple[str, ...]] = {
+    "lenet": ("width",),
+    "cmnist-cnn": ("width",),
+    "resnet18": ("width",),
+    "mlp": ("width", "depth"),
+    "logistic": (),
+}
 """Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
 
+OF_IMAGES = ("lenet", "cmnist-cnn", "resnet18")
+"""Networks that take images only."""
+
 GROUPS = ("true", "inferred", "class")
+AUTO_GROUPS = {"rest": "inferred"}
+"""What ``groups = auto`` means for a method; for the others it is ``true``."""
 BALANCES = ("subset", "upsample", "upweight", "mixture")
 AGGREGATORS = (
     "fedavg", "fedavgm", "fedprox", "fedadagrad", "fedadam", "fedyogi",

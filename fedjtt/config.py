@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
-from fedjtt.automatic import automatic
+from fedjtt.automatic import automatic, groups_of
 from fedjtt.choices import FIXED_GROUPS, OWN_DATA, WITH_GROUPS
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.keys.attribution import AttributionKeys
@@ -89,12 +89,12 @@ class RunConfig(RunKeys, PrivacyKeys, AttributionKeys, MethodKeys, RobustKeys, I
     @property
     def groups_kind(self) -> str:
         """Which groups the method works with: ``true``, ``inferred``, ``class`` or ``machine``."""
-        return FIXED_GROUPS.get(self.method, self.groups)
+        return FIXED_GROUPS.get(self.method, groups_of(self))
 
     @property
     def identifies(self) -> bool:
         """Whether the method works with an error set, and so the run looks for one."""
-        return self.method == "jtt" or (self.method in WITH_GROUPS and self.groups == "inferred")
+        return self.method == "jtt" or (self.method in WITH_GROUPS and groups_of(self) == "inferred")
 
     @property
     def run_id(self) -> str:

@@ -144,8 +144,9 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
     Returns
     -------
     dict
-        ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``
-        (None where it cannot be said), ``groups`` (label, attribute, count, correct), ``empty-groups``.
+        ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``,
+        ``aligned-accuracy`` and ``conflicting-accuracy`` (None where it cannot be said), ``groups`` (label, attribute,
+        count, correct), ``empty-groups``.
     """
     correct, count = sums.correct.double(), sums.count.double()
     accuracy = correct / count  # NaN where the count is 0
@@ -162,6 +163,7 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
         "worst-class-accuracy": float(by_class[~by_class.isnan()].min()) if present.any() else None,
         "average-accuracy": float(correct.sum() / count.sum()) if present.any() else None,
         "adjusted-average-accuracy": adjusted,
+        **_by_alignment(sums, train_counts if has_groups else None),
         "groups": [
             {
                 "label": index // per_label,
@@ -172,6 +174,21 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
             for index in range(len(sums.count))
         ],
         "empty-groups": int((~present).sum()),
+    }
+
+
+def _by_alignment(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, float | None]:
+    """Return the accuracy on examples of their label's most frequent attribute in train, and on the others."""
+    names = ("aligned-accuracy", "conflicting-accuracy")
+    if train_counts is None:
+        return dict.fromkeys(names)
+    table = torch.tensor(train_counts).view(-1, sums.num_attributes)
+    aligned = torch.zeros_like(table, dtype=torch.bool)
+    aligned[torch.arange(len(table)), table.argmax(dim=1)] = True
+    parts = {name: mask.flatten() for name, mask in zip(names, (aligned, ~aligned), strict=True)}
+    return {
+        name: float(sums.correct[part].sum() / sums.count[part].sum()) if sums.count[part].any() else None
+        for name, part in parts.items()
     }
 
 

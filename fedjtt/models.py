@@ -11,12 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedjtt.choices import SIZED_BY
+from fedjtt.convnets import ColouredMnistCNN, ResNet18, scaled
 from fedjtt.errors import ConfigError, nearest
-
-
-def _times(units: int, width: float) -> int:
-    """Return a layer's units at a width: rounded, halves up, and at least 1."""
-    return max(1, math.floor(units * width + 0.5))
 
 
 def _halve(x: Tensor) -> Tensor:
@@ -50,7 +46,7 @@ class LeNet(nn.Module):
         if len(input_shape) != 3 or min(input_shape[1:]) < 12:
             raise ConfigError(f"model lenet needs images of at least 12x12, not inputs of shape {input_shape}; use mlp")
         channels, *sides = input_shape
-        maps1, maps2, units1, units2 = (_times(units, width) for units in (6, 16, 120, 84))
+        maps1, maps2, units1, units2 = (scaled(units, width) for units in (6, 16, 120, 84))
         self.conv1 = nn.Conv2d(channels, maps1, 5, padding=2)
         self.conv2 = nn.Conv2d(maps1, maps2, 5)
         self.fc1 = nn.Linear(maps2 * math.prod((side // 2 - 4) // 2 for side in sides), units1)
@@ -71,7 +67,7 @@ class MLP(nn.Module):
 
     def __init__(self, input_shape: tuple[int, ...], num_labels: int, width: float = 1.0, depth: int = 2) -> None:
         super().__init__()
-        units = [math.prod(input_shape), *[_times(128, width)] * depth, num_labels]
+        units = [math.prod(input_shape), *[scaled(128, width)] * depth, num_labels]
         for number, (inputs, outputs) in enumerate(pairwise(units), start=1):
             self.add_module(f"fc{number}", nn.Linear(inputs, outputs))
 
@@ -97,7 +93,13 @@ class Logistic(nn.Module):
 
 
 ModelBuilder = Callable[[tuple[int, ...], int], nn.Module]
-MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": LeNet, "mlp": MLP, "logistic": Logistic}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet": LeNet,
+    "cmnist-cnn": ColouredMnistCNN,
+    "resnet18": ResNet18,
+    "mlp": MLP,
+    "logistic": Logistic,
+}
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,9 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        elif isinstance(module, nn.GroupNorm):
+            module.weight.fill_(1.0)
+            module.bias.fill_(0.0)
         elif next(module.parameters(recurse=False), None) is not None:
             raise ConfigError(f"no initial values are defined for a layer of type {type(module).__name__}")
 

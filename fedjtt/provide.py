@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedjtt.choices import TABLES
+from fedjtt.choices import TABLES, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
@@ -34,12 +34,13 @@ def data_options(config: RunConfig) -> DataOptions:
     )
     if config.dataset in TABLES:
         return options
+    options = replace(options, download=config.download, spurious_strength=float(config.spurious_strength))
+    if config.dataset in WHOLE_IMAGES:
+        return options
     return replace(
         options,
-        download=config.download,
         difficulty=config.difficulty,
         corner=config.corner,
-        spurious_strength=float(config.spurious_strength),
         class_imbalance=config.class_imbalance,
         core_noise=config.core_noise,
     )

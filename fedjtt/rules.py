@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import REMOVING, SIZED_BY, TABLES
+from fedjtt.choices import OF_IMAGES, REMOVING, SIZED_BY, TABLES, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -37,6 +37,10 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"d3m-remove is {config.d3m_remove:g}; give a share below 1, a whole number of examples, or sign"
     if config.d3m_remove != "sign" and config.d3m_remove <= 0:
         return f"d3m-remove is {config.d3m_remove:g}; give a share above 0, a whole number of examples, or sign"
+    if config.rest_weight != "auto" and config.rest_weight <= 0:
+        return f"rest-weight is {config.rest_weight}; give a number above 0, or auto"
+    if config.rest_period != "auto" and config.rest_period < 1:
+        return f"rest-period is {config.rest_period}; give a number of steps from 1, or auto"
     if config.fraction_train != "auto" and not 0 < config.fraction_train <= 1:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
@@ -49,6 +53,7 @@ OF_PAINTED_DATA = {
     "difficulty": "auto", "spurious-strength": "auto", "class-imbalance": 1.0, "core-noise": 0.0, "corner": "top-right",
     "download": False,
 }  # fmt: skip
+OF_THE_RECIPE = ("difficulty", "corner", "core-noise", "class-imbalance")
 OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
 
 
@@ -59,6 +64,9 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         given = [key for key in ("schema-file", "host-files") if values[key]]
         if given:
             return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
+        for key in OF_THE_RECIPE if config.dataset in WHOLE_IMAGES else ():
+            if values[key] != OF_PAINTED_DATA[key]:
+                return f"{key} is {values[key]}, but dataset {config.dataset} changes whole images; leave {key} out"
         return table_contradiction(config) if config.dataset in TABLES else None
     about = f"but with dataset {config.dataset}"
     for key, nothing in OF_MADE_DATA.items():
@@ -77,8 +85,8 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
             return f"machines is {config.machines}, but heart4 has four hospitals; set machines to 4"
     elif not config.schema_file:
         return f"dataset is {config.dataset}, but schema-file is empty; name the TOML file that says what columns mean"
-    if config.model == "lenet" and config.dataset != "image-folder":
-        return f"model is lenet, which needs images, {about} there are columns; set model to mlp or logistic"
+    if config.model in OF_IMAGES and config.dataset != "image-folder":
+        return f"model is {config.model}, which needs images, {about} there are columns; set model to mlp or logistic"
     return None
 
 
@@ -88,8 +96,11 @@ def table_contradiction(config: "RunConfig") -> str | None:
     for key, nothing in OF_PAINTED_DATA.items():
         if values[key] != nothing:
             return f"{key} is {values[key]}, but dataset {config.dataset} is a table; leave {key} out"
-    if config.model == "lenet":
-        return f"model is lenet, which needs images, but dataset is {config.dataset}; set model to mlp or logistic"
+    if config.model in OF_IMAGES:
+        return (
+            f"model is {config.model}, which needs images, but dataset is {config.dataset}; set model to mlp or "
+            "logistic"
+        )
     return None
 
 
@@ -161,7 +172,7 @@ def secure_contradiction(config: "RunConfig") -> str | None:
 
 def validation_contradiction(config: "RunConfig") -> str | None:
     """Return what does not go with a method that uses validation's groups, or None."""
-    if config.groups == "inferred" and config.method in ("dfr", "d3m"):
+    if config.groups_kind == "inferred" and config.method in ("dfr", "d3m"):
         does = "balances" if config.method == "dfr" else "weighs"
         return (
             f"groups is inferred, but method is {config.method}, which {does} validation's groups; set groups to true "
@@ -171,6 +182,32 @@ def validation_contradiction(config: "RunConfig") -> str | None:
         return (
             f"d3m-remove is sign, but d3m-remove-by is {config.d3m_remove_by}, which has no sign; set d3m-remove to a "
             "number of examples or a share"
+        )
+    return None
+
+
+def sparse_contradiction(config: "RunConfig") -> str | None:
+    """Return what does not go with a network of which most weights are dead, or None."""
+    if config.method != "rest":
+        return None
+    if config.groups_kind == "class":
+        return "groups is class, but method is rest, which weighs a minority; set groups to inferred or true"
+    if config.aggregator in AUTO_SERVER_RATE:
+        return (
+            f"aggregator is {config.aggregator}, whose momentum would move weights that method rest has let die; set "
+            "aggregator to fedavg"
+        )
+    if config.rest_grow == "random":
+        return None
+    if config.noise_multiplier:
+        return (
+            f"noise-multiplier is {config.noise_multiplier:g}, but rest-grow is {config.rest_grow}: gradients would "
+            "leave the machines without noise; set rest-grow to random"
+        )
+    if config.secure_aggregation and config.rest_exact_every != 1:
+        return (
+            f"secure-aggregation is true, but rest-exact-every is {config.rest_exact_every}: what each machine names "
+            "as its largest is no sum; set rest-exact-every to 1, or rest-grow to random"
         )
     return None
 
@@ -191,7 +228,7 @@ def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
     judges = (
         own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction,
-        validation_contradiction,
+        validation_contradiction, sparse_contradiction,
     )  # fmt: skip
     if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text

@@ -93,6 +93,7 @@ def run_method(
         "identification": trained.identification,
         "head": trained.head,
         "removal": trained.removal,
+        "sparse": trained.sparse,
         "selected-round": trained.selected_round,
         "seconds": _seconds(trained, time.monotonic() - started),
         "bytes": _bytes(strategy),

@@ -14,6 +14,7 @@ from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
+from fedjtt.sparse.live import LiveWeights
 
 EMA_DECAY = 0.999
 
@@ -111,6 +112,12 @@ def shorten(gradient: Tensor, length: float) -> None:
         gradient.mul_(length / norm)
 
 
+def _differentiate(model: FlatModel, loss: Tensor) -> None:
+    """Put a loss's gradient where the model keeps it."""
+    model.gradient.zero_()
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
 Terms = Callable[[Tensor, Tensor], Tensor]
 """From a batch's losses ``[m]`` and its examples' places in the part to terms ``[m]``: a step's loss is their mean."""
 
@@ -124,10 +131,20 @@ class Trainer:
         Where in the stage the steps are: the schedule and the average follow the stage's global step.
     average : Tensor or None
         The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+    live : LiveWeights or None
+        Which weights are trained, of a network of which the others are 0; None: all.
     """
 
-    def __init__(self, model: FlatModel, settings: TrainSettings, span: Span, average: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        model: FlatModel,
+        settings: TrainSettings,
+        span: Span,
+        average: Tensor | None = None,
+        live: LiveWeights | None = None,
+    ) -> None:
         self.model, self.settings, self.span = model, settings, span
+        self._live = None if live is None else live.to(model.vector.device)
         self._optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
         self._anchor = model.vector.clone() if settings.proximal_mu else None
         self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
@@ -143,13 +160,14 @@ class Trainer:
             Where the loss is not finite.
         """
         model, settings, step = self.model, self.settings, self._next
-        model.gradient.zero_()
         loss = loss_of(model.module(x))
-        loss.backward()  # type: ignore[no-untyped-call]
+        _differentiate(model, loss)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
         self.loss_sum += value
+        if self._live is not None:
+            self._live.keep(model.gradient)
         if settings.clip_norm:
             shorten(model.gradient, settings.clip_norm)
         if self._anchor is not None:
@@ -185,6 +203,7 @@ def train(
     logit_shift: Tensor | None = None,
     terms: Terms | None = None,
     places: Tensor | None = None,
+    live: LiveWeights | None = None,
 ) -> TrainOutcome:
     """Train the model in place on the given batches.
 
@@ -200,6 +219,8 @@ def train(
         What a step minimises the mean of, given the cross-entropy of every example; None: ``settings.objective``.
     places : Tensor or None
         int64 ``[span.steps, batch]``: what `terms` is told of the examples.
+    live : LiveWeights or None
+        See :class:`Trainer`.
 
     Raises
     ------
@@ -208,7 +229,7 @@ def train(
     """
     start = time.thread_time()
     device = model.vector.device
-    trainer = Trainer(model, settings, span, average)
+    trainer = Trainer(model, settings, span, average, live)
     objective = OBJECTIVES[settings.objective]
     model.module.train()
     for offset, rows in enumerate(batches):
@@ -223,3 +244,18 @@ def train(
         trainer.step(gather(dataset.x, rows).to(device), loss_of)
     mean_loss = trainer.loss_sum / max(1, span.steps)
     return TrainOutcome(trainer.average(), mean_loss, time.thread_time() - start)
+
+
+def gradient_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor, terms: Terms | None, places: Tensor) -> Tensor:
+    """Return the gradient of a batch's loss at the model's weights, float32 ``[num_parameters]``; nothing is changed.
+
+    Parameters
+    ----------
+    rows, places : Tensor
+        int64 ``[batch]``: of `dataset`, and of what `terms` is told.
+    """
+    device = model.vector.device
+    model.module.train()
+    losses = cross_entropies(model.module(gather(dataset.x, rows).to(device)), dataset.label[rows].to(device))
+    _differentiate(model, (losses if terms is None else terms(losses, places)).mean())
+    return model.gradient.clone()

@@ -14,6 +14,7 @@ from fedjtt.config import RunConfig
 from fedjtt.methods.base import Payload
 from strategies.known import Known, Owner
 from strategies.reply_rules import RULES
+from strategies.sparse_rules import slope_arrays
 
 # What a reply to an action must have: whole numbers and lists of them, none negative, and other numbers.
 _REPORT = ("examples", "errors", "steps", "tries", "useless")
@@ -32,7 +33,8 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "target": ("count",), "rank": ("counts",), "drop": ("label-removed", "group-removed"),
 }  # fmt: skip
 REAL: Mapping[str, tuple[str, ...]] = {
-    "fit": ("size", "loss", "seconds"), "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
+    "fit": ("size", "loss", "seconds"), "slopes": ("size", "seconds"),
+    "learn": ("size", "seconds"), "identify": ("seconds",), "judge": ("seconds",),
     "look": ("seconds",), "lend": ("seconds",),
     **dict.fromkeys(("gram", "squares", "scatter", "divide", "target", "align"), ("seconds",)),
 }  # fmt: skip
@@ -67,16 +69,15 @@ class Acceptance(Known):
         if rule is None:
             return ""
         try:
-            misformed = (
-                _not_finite(reply) or _other_arrays(self._arrays(action, reply), reply) or _negative(action, reply)
-            )
+            wanted = self._arrays(action, request, reply)
+            misformed = _not_finite(reply) or _other_arrays(wanted, reply) or _negative(action, reply)
             return misformed or rule(self, machine, request, reply)
         except KeyError as error:
             return f"it lacks {error.args[0]}"
         except (TypeError, ValueError, OverflowError) as error:
             return str(error)
 
-    def _arrays(self, action: str, reply: Payload) -> tuple[str, ...]:
+    def _arrays(self, action: str, request: Payload, reply: Payload) -> tuple[str, ...]:
         if action == "describe":
             categories = sum(name.startswith("category-") for name in reply.arrays)
             return ("present", "total", "squares", "schema", *(f"category-{place}" for place in range(categories)))
@@ -84,9 +85,10 @@ class Acceptance(Known):
             return ("ids",) if self.ids else ()
         if action in ("identify", "judge"):
             return ("error-ids",) if self.ids else ()
-        fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []))
-        known = {"fit": fitted, "learn": ("weights",), "lend": ("model",), "spectrum": ("sums",), **SUMMED_ARRAYS}
-        return known.get(action, ())
+        grown = slope_arrays(request)
+        fitted = ("weights", *(["average"] if self.average else []), *(["biased"] if self.biased else []), *grown)
+        known = {"fit": fitted, "slopes": grown, "learn": ("weights",), "lend": ("model",), "spectrum": ("sums",)}
+        return {**known, **SUMMED_ARRAYS}.get(action, ())
 
 
 def _not_finite(reply: Payload) -> str:

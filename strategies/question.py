@@ -10,7 +10,7 @@ from strategies.requests import Requests
 FIRST = ("describe", "prepare", "census")
 """Actions that come before the server knows all machines."""
 
-DRAWN = ("fit", "learn")
+DRAWN = ("fit", "learn", "slopes")
 """Actions that a share of the machines is drawn for."""
 
 

@@ -14,6 +14,7 @@ from fedjtt.training import Span
 from strategies.attribution_rules import ATTRIBUTION_RULES
 from strategies.head_rules import HEAD_RULES
 from strategies.known import Known, Rule
+from strategies.sparse_rules import SPARSE_RULES, objection_to_slopes, slope_arrays
 
 
 def _of_moments(known: Known, machine: int, request: Payload, reply: Payload) -> str:  # noqa: ARG001
@@ -52,7 +53,10 @@ def _of_census(known: Known, machine: int, request: Payload, reply: Payload) -> 
 
 def _of_update(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     sent = request.arrays["weights"]
+    others = slope_arrays(request)
     for name, array in reply.arrays.items():
+        if name in others:
+            continue
         if array.shape != sent.shape or array.dtype != sent.dtype:
             return f"{name} is {array.dtype} {list(array.shape)}, not {sent.dtype} {list(sent.shape)}"
     size, own = reply.real("size"), known.examples(machine)
@@ -110,7 +114,7 @@ def _too_long(bound: float, request: Payload, reply: Payload) -> str:
 
 
 def _of_fit(known: Known, machine: int, request: Payload, reply: Payload) -> str:
-    if objection := _of_update(known, machine, request, reply):
+    if objection := _of_update(known, machine, request, reply) or objection_to_slopes(request, reply):
         return objection
     if "dro-seen" in reply.numbers and min(reply.reals("dro-seen") + reply.reals("dro-gains"), default=0) < 0:
         return "it saw a negative number of examples, or losses"
@@ -247,4 +251,5 @@ RULES: Mapping[str, Rule] = {
     "spectrum": _of_spectrum,
     **HEAD_RULES,
     **ATTRIBUTION_RULES,
+    **SPARSE_RULES,
 }

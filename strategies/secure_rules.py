@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fedjtt.methods.base import Payload
+from fedjtt.methods.masked import DEAD
 from fedjtt.methods.secure import ANSWERED, DROPPED, LAYOUT, MASKED, NEIGHBOURS, PUBLIC, SEALED, SHARES
 from fedjtt.methods.summed import FORMS, SECONDS, length_of
 from fedjtt.records import PARTITION_ID
 from fedjtt.secagg.crypto import PUBLIC_BYTES, SEALED_BYTES, SHARE_BYTES, is_public
+from fedjtt.sparse.wire import SLOPES
 
 
 def objection_to_step(step: str, action: str, request: Payload, reply: Payload) -> str:
@@ -41,8 +43,8 @@ def objection_to_sum(action: str, request: Payload, reply: Payload, census: Sequ
 
 
 def _of_weights(request: Payload, reply: Payload, census: Sequence[int] | None) -> str:
-    wanted = request.arrays["weights"].shape
     for name, array in reply.arrays.items():
+        wanted = (request.integer(DEAD),) if name == SLOPES else request.arrays["weights"].shape
         if array.shape != wanted:
             return f"{name} is {list(array.shape)}, not {list(wanted)}"
         if not np.isfinite(array).all():

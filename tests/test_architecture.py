@@ -32,9 +32,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "fedjtt.secagg",
         "fedjtt.data",
+        "fedjtt.convnets",
         "fedjtt.models",
         "fedjtt.objectives",
         "fedjtt.optimisers",
+        "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),
     ("fedjtt.evaluation", "fedjtt.spectrum"),

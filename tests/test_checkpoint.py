@@ -138,6 +138,7 @@ def compared(outcome: Any) -> dict[str, Any]:
     for name in ("seconds", "machines"):
         found.pop(name, None)
     about = {name: outcome.result[name] for name in ("digest", "test", "validation", "selected-round")}
+    about["sparse"] = {**(outcome.result["sparse"] or {}), "share-of-dense-bytes": None}
     about["notes"] = [note for note in outcome.result["notes"] if "went on from its checkpoint" not in note]
     return {**about, "found": found, "rounds": [line["round"] for line in outcome.history]}
 
@@ -162,6 +163,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "machines": 2},
     "d3m": {"method": "auto-d3m", "robust": "federated", "evaluation-at": "machines", "robust-rounds": 1,
             "d3m-remove": 7, "projection-dimension": 16, "machines": 2},
+    "rest": {"method": "rest", "rest-density": 0.1, "rest-period": 2, "robust": "federated", "robust-epochs": 3,
+             "robust-rounds": 4},
+    "rest-central": {"method": "rest", "rest-density": 0.1, "rest-period": 2, "groups": "true", "robust-rounds": 4,
+                     "rest-grow": "momentum"},
+    "rest-drawn": {"method": "rest", "rest-density": 0.1, "rest-period": 1, "groups": "true", "fraction-train": 0.4,
+                   "robust": "federated", "robust-rounds": 4, "rest-grow": "momentum", "rest-exact-every": 0},
     "drawn": {"identify": "federated", "fraction-train": 0.4, "robust": "federated", "robust-rounds": 4},
 }  # fmt: skip
 

@@ -44,10 +44,12 @@ OTHER: dict[str, Any] = {
     "upsample-convention": "extra", "robust-epochs": 7.5, "robust-rounds": 7, "robust-min-steps": 7,
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
-    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4, "train-on": "validation",
+    "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4,
     "d3m-remove": 0.2, "d3m-remove-by": "random", "d3m-alignment": "released", "d3m-models": 3,
     "attribution-layers": "last", "attribution-kernel": "newton", "attribution-ridge": 0.3, "projection": "dense",
     "projection-dimension": 99, "projection-dtype": "float64",
+    "rest-density": 0.2, "rest-distribution": "uniform", "rest-grow": "random", "rest-period": 70, "rest-rate": 0.3,
+    "rest-exact-every": 3, "rest-weight": 7.0, "train-on": "validation",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
@@ -80,12 +82,21 @@ def test_the_names_are_those_of_the_registries() -> None:
 def test_auto_is_what_the_source_names() -> None:
     painted = {name: source for name, source in SOURCES.items() if source.default_strength is not None}
     assert {name: source.default_strength for name, source in painted.items()} == automatic.AUTO_STRENGTH
-    assert {name: source.default_difficulty for name, source in painted.items()} == automatic.AUTO_DIFFICULTY
+    backgrounds = {name: source.default_difficulty for name, source in painted.items() if source.default_difficulty}
+    assert backgrounds == automatic.AUTO_DIFFICULTY
+    assert set(choices.WHOLE_IMAGES) == painted.keys() - backgrounds.keys()
     assert set(choices.TABLES) == SOURCES.keys() - painted.keys()
 
 
 @pytest.mark.parametrize(
-    ("dataset", "strength", "difficulty"), [("digits", 0.9, "large"), ("spuco-mnist", 0.995, "medium")]
+    ("dataset", "strength", "difficulty"),
+    [
+        ("digits", 0.9, "large"),
+        ("spuco-mnist", 0.995, "medium"),
+        ("coloured-mnist", 0.995, "auto"),
+        ("corrupted-cifar10", 0.995, "auto"),
+        ("bffhq", 0.995, "auto"),
+    ],
 )
 def test_auto_is_resolved_by_dataset(dataset: str, strength: float, difficulty: str) -> None:
     config = RunConfig.parse({"dataset": dataset})
@@ -204,6 +215,13 @@ BAD: dict[str, list[Any]] = {
     "projection": ["sparse"],
     "projection-dimension": [1, 0, 9.5],
     "projection-dtype": ["float16"],
+    "rest-density": [0, -0.1, 1.1, math.nan, "few"],
+    "rest-distribution": ["even"],
+    "rest-grow": ["gradients"],
+    "rest-period": [0, -5, 1.5, "often"],
+    "rest-rate": [0, 1.1, -0.5],
+    "rest-exact-every": [-1, 0.5],
+    "rest-weight": [0, -1, "heavy", math.inf],
     "train-on": ["test"],
     "groups": ["both"],
     "balance": ["none"],
@@ -304,6 +322,19 @@ def test_what_does_not_go_with_a_table_is_one_line(changes: dict[str, Any], line
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("dataset", choices.WHOLE_IMAGES)
+@pytest.mark.parametrize(
+    ("key", "value"), [("difficulty", "small"), ("corner", "top-left"), ("core-noise", 0.1), ("class-imbalance", 2.0)]
+)
+def test_what_is_about_backgrounds_is_refused_where_the_whole_image_is_changed(
+    dataset: str, key: str, value: Any
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is {value}, but dataset {dataset} changes whole images; leave"):
+        RunConfig.parse({"dataset": dataset, key: value})
+    config = RunConfig.parse({"dataset": dataset, "label-noise": 0.1, "spurious-strength": 0.98})
+    assert RunConfig.parse(config.flat()) == config
+
+
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
     with pytest.raises(ConfigError, match=r"proximal-mu is 0.1 but aggregator is fedavg; set aggregator to fedprox"):
         RunConfig.parse({"proximal-mu": 0.1})
@@ -346,7 +377,8 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ),
     (
         {"model": "logistic", "model-width": 2},
-        "model-width is 2.0, but model is logistic; leave model-width out, or set model to lenet or mlp",
+        "model-width is 2.0, but model is logistic; leave model-width out, or set model to lenet or "
+        "cmnist-cnn or resnet18 or mlp",
         {"model-width": 1},
     ),
     (
@@ -448,6 +480,32 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         "d3m-remove is sign, but d3m-remove-by is majority, which has no sign; set d3m-remove to a number of examples "
         "or a share",
         {"d3m-remove": 100},
+    ),
+    (
+        {"method": "rest", "groups": "class"},
+        "groups is class, but method is rest, which weighs a minority; set groups to inferred or true",
+        {"groups": "true"},
+    ),
+    *(
+        (
+            {"method": "rest", "aggregator": rule, "averaging": "none"},
+            f"aggregator is {rule}, whose momentum would move weights that method rest has let die; set aggregator to "
+            "fedavg",
+            {"aggregator": "fedavg"},
+        )
+        for rule in ("fedavgm", "fedadagrad", "fedadam", "fedyogi")
+    ),
+    (
+        {**PRIVATE, "count-noise": 0, "method": "rest"},
+        "noise-multiplier is 1, but rest-grow is gradient: gradients would leave the machines without noise; set "
+        "rest-grow to random",
+        {"rest-grow": "random"},
+    ),
+    (
+        {"method": "rest", "secure-aggregation": True, "robust": "federated", "rest-exact-every": 0},
+        "secure-aggregation is true, but rest-exact-every is 0: what each machine names as its largest is no sum; set "
+        "rest-exact-every to 1, or rest-grow to random",
+        {"rest-exact-every": 1},
     ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
     (

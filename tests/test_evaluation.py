@@ -45,6 +45,15 @@ def test_scores_by_hand() -> None:
     assert [(g["label"], g["attribute"]) for g in figures["groups"]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_aligned_and_conflicting_by_hand() -> None:
+    """Train has most of label 0 with attribute 0 and of label 1 with attribute 1: (9 + 4) / 18 and (1 + 2) / 7."""
+    figures = scores(sums([9, 1, 2, 4], [10, 5, 2, 8]), [60, 20, 10, 11])
+    assert figures["aligned-accuracy"] == pytest.approx(13 / 18)
+    assert figures["conflicting-accuracy"] == pytest.approx(3 / 7)
+    assert scores(sums([9, 0, 0, 4], [10, 0, 0, 8]), [60, 20, 10, 11])["conflicting-accuracy"] is None
+    assert scores(sums([9, 1, 2, 4], [10, 5, 2, 8]), None)["aligned-accuracy"] is None
+
+
 def test_an_empty_group_is_listed_and_left_out() -> None:
     # Counted as accuracy 0, the empty group would be the worst; counted in the adjusted average, it would cost .3.
     figures = scores(sums([9, 0, 2, 4], [10, 0, 2, 8]), [60, 30, 5, 5])

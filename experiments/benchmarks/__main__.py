@@ -23,6 +23,7 @@ BENCHMARKS = {
     "deployment": ("deployment:run", "a server and four nodes on this machine against one process"),
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
     "attribution": ("attribution:run", "projected gradients of every example against bare matrix products"),
+    "sparse": ("sparse:run", "a masked training step against a dense one; sparse kernels against dense ones"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

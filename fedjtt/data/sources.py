@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fedjtt.data.adult import load_adult
+from fedjtt.data.bffhq import load_bffhq
+from fedjtt.data.coloured_mnist import load_coloured_mnist
 from fedjtt.data.compas import load_compas
+from fedjtt.data.corrupted_cifar10 import load_corrupted_cifar10
 from fedjtt.data.digits import load_digits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.options import DataOptions
@@ -56,6 +59,30 @@ SOURCES = {
             needs_files=True,
         ),
         Source(
+            name="coloured-mnist",
+            summary="Coloured MNIST: 70,000 MNIST digits, ten labels in ten colours; needs MNIST's four files",
+            loader=load_coloured_mnist,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="corrupted-cifar10",
+            summary="Corrupted CIFAR-10: 21,000 images, ten labels under ten corruptions; needs cifar10/*.webp",
+            loader=load_corrupted_cifar10,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="bffhq",
+            summary="BFFHQ: 21,200 faces, young or old, mostly by sex; needs bffhq/0.5pct, valid and test",
+            loader=load_bffhq,
+            default_strength=0.995,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
             name="adult",
             summary="Adult (UCI): income above 50,000 dollars, by sex; needs adult/adult.data and adult.test",
             loader=load_adult,
@@ -87,9 +114,11 @@ def default_options(dataset: str, seed: int = 0) -> DataOptions:
     """Return a dataset's defaults, to be changed with :func:`dataclasses.replace`."""
     chosen = source(dataset)
     options = DataOptions(dataset, None, seed)
-    if chosen.default_strength is None or chosen.default_difficulty is None:
-        return options
-    return replace(options, difficulty=chosen.default_difficulty, spurious_strength=chosen.default_strength)
+    if chosen.default_strength is not None:
+        options = replace(options, spurious_strength=chosen.default_strength)
+    if chosen.default_difficulty is not None:
+        options = replace(options, difficulty=chosen.default_difficulty)
+    return options
 
 
 def load(options: DataOptions) -> Splits:

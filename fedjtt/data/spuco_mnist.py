@@ -43,12 +43,12 @@ def load_spuco_mnist(options: DataOptions) -> Splits:
         A file is missing, damaged, or could not be downloaded; the text names it and says what to do.
     """
     raw = find_files(options.data_dir, download=options.download)
-    images, digit = _read(raw, "train")
+    images, digit = read_part(raw, "train")
     shuffled = shuffled_classes(digit, 10, numpy_generator(options.seed, "data/spuco-mnist/split"))
     sizes = np.array([len(part) for part in shuffled])
     train, rest = take_first(shuffled, -(-sizes * 4 // 5))
     validation, _ = take_first(rest, sizes)
-    test_images, test_digit = _read(raw, "t10k")
+    test_images, test_digit = read_part(raw, "t10k")
     return Splits(
         train=train_part(images[train], digit[train], train, options),
         validation=balanced_part(images[validation], digit[validation], validation, options, "validation"),
@@ -108,7 +108,7 @@ def _check_idx(path: Path) -> None:
         )
 
 
-def _read(raw: Path, part: str) -> tuple[Tensor, Tensor]:
+def read_part(raw: Path, part: str) -> tuple[Tensor, Tensor]:
     """Return uint8 images ``[n, 28, 28]`` and int64 digits ``[n]`` of ``train`` or ``t10k``."""
     pixels = np.fromfile(raw / f"{part}-images-idx3-ubyte", dtype=np.uint8, offset=16)
     images = torch.from_numpy(pixels).view(-1, SIDE, SIDE)

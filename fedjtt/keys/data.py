@@ -32,7 +32,9 @@ class DataKeys(Keys):
     )
     corner: str = choice("top-right", ("top-left", "top-right"), "corner of the coloured box")
     spurious_strength: float | Auto = Field(
-        "auto", description="share of a class in its own colour, (0, 1]; auto: .9 for digits, .995 for spuco-mnist"
+        "auto",
+        description="share of a class in its own colour or corruption, (0, 1]: one less the share that conflicts; "
+        "auto: .9 for digits, .995 for the others",
     )
     class_imbalance: float = Field(
         1.0,

@@ -10,10 +10,11 @@ class MethodKeys(Keys):
     """What methods beside JTT are set by."""
 
     groups: str = choice(
-        "true",
-        GROUPS,
-        "groups that balance, group-dro, dfr and d3m work with; true: label and attribute; inferred: label and whether "
-        "an example is in the error set that identify finds; class: labels",
+        "auto",
+        ("auto", *GROUPS),
+        "groups that balance, group-dro, dfr, d3m and rest work with; true: label and attribute; inferred: label and "
+        "whether an example is in the error set that identify finds; class: labels; auto: inferred for rest, true for "
+        "the others",
     )
     balance: str = choice(
         "upsample",
@@ -54,4 +55,35 @@ class MethodKeys(Keys):
         le=0.1,
         description="entry by which a fit of dfr may miss the conditions of its optimum; 1e-4 takes a tenth of the "
         "exchanges, which counts in a deployment",
+    )
+    rest_density: float = Field(
+        0.05, gt=0, le=1, description="share of the weights, biases and norms apart, that rest trains; the others are 0"
+    )
+    rest_distribution: str = choice(
+        "erk", ("erk", "uniform"), "density of rest's layers; erk: small layers are denser; uniform: all alike"
+    )
+    rest_grow: str = choice(
+        "gradient",
+        ("gradient", "momentum", "random"),
+        "which dead weights grow where rest's smallest die; gradient: those with the largest, at the joined weights "
+        "(RigL); momentum: with the largest momentum over the last round; random (SET)",
+    )
+    rest_period: int | Auto = Field(
+        "auto",
+        description="steps after which rest's mask changes, at the end of a round; auto: 1,000, or a tenth of the "
+        "stage where that is less; over machines, where whole gradients travel, no sooner than every eighth round",
+    )
+    rest_rate: float = Field(
+        0.5, gt=0, le=1, description="share of a layer's live weights that die in a change; falls to .005 by a cosine"
+    )
+    rest_exact_every: int = Field(
+        1,
+        ge=0,
+        description="changes of rest's mask of which one, the first, sums the machines' whole gradients; for the "
+        "others (0: all) a machine sends only its largest, as many as grow",
+    )
+    rest_weight: float | Auto = Field(
+        "auto",
+        description="lambda of rest: what an example that conflicts with the shortcut weighs; auto: by the paper's "
+        "table, from their share",
     )

@@ -267,6 +267,8 @@ class Trained:
         What was chosen for the last layer, for methods that fit it anew.
     removal : dict or None
         What was removed and why, for methods that remove examples.
+    sparse : dict or None
+        How sparse the network was, for methods that train a sparse one.
     """
 
     weights: Array
@@ -276,6 +278,7 @@ class Trained:
     identification: dict[str, Any] | None = None
     head: dict[str, Any] | None = None
     removal: dict[str, Any] | None = None
+    sparse: dict[str, Any] | None = None
 
 
 class Method(Protocol):

@@ -149,6 +149,6 @@ def _within(parts: list[int], wholes: list[int]) -> list[int]:
 
 Noised = Callable[[Node, Payload, Payload, Draw], Payload]
 NOISED: Mapping[str, Noised] = {
-    "describe": _describe, "census": _census, "learn": _update, "fit": _update, "identify": _report,
+    "describe": _describe, "census": _census, "learn": _update, "fit": _update, "slopes": _update, "identify": _report,
     "judge": _report, "look": _look, "assess": _assess,
 }  # fmt: skip

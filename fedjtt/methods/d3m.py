@@ -69,7 +69,7 @@ class D3M:
         held = assess_weights(server, initial_weights(server), "validation", None)["groups"]
         if not any(group["count"] for group in held):
             raise ConfigError(f"method {self.name} measures effects on validation, which has no example; use another")
-        if self.name == "d3m" and config.groups == "true" and held[0]["attribute"] is None:
+        if self.name == "d3m" and config.groups_kind == "true" and held[0]["attribute"] is None:
             raise ConfigError(
                 "method d3m weighs validation's groups, and no attribute of validation is known; set method to "
                 "auto-d3m, or groups to class"

@@ -58,7 +58,7 @@ def refit(server: Server, weights: Array) -> tuple[Array, dict[str, Any]]:
     layer = torch.cat([head[:, :-1].flatten(), head[:, -1]]).numpy()
     about = {
         **chosen,
-        "groups": config.groups,
+        "groups": config.groups_kind,
         "fits": len(fits),
         "rows": rows,
         "coefficients": head[:, :-1].numel(),

@@ -130,7 +130,7 @@ def _report(stage: _Stage, counts: Tensor, losses: Tensor, emphasis: Tensor) -> 
         stage.server.note(f"validation has no example of {missing} groups: they have no say in what is removed")
     return {
         "models": len(stage.weights), "parameters": stage.parameters, "width": stage.width,
-        "groups": "pseudo" if config.method == "auto-d3m" else config.groups,
+        "groups": "pseudo" if config.method == "auto-d3m" else config.groups_kind,
         "targets": [
             {"group": group, "count": count, "loss": loss / count if count else None, "weight": weight}
             for group, (count, loss, weight) in enumerate(rows)

@@ -86,27 +86,19 @@ def fit(node: Node, request: Payload, method: Method) -> Payload:
     if config.aggregator == "fednova":
         span = by_size(span, size / request.real("mean-size"))
     part = node.data.train
-    # One pass over an ERM epoch or the same multiset must not repeat between rounds: the round is in the seed.
     generator = node.generator(purpose_of("robust", request), server_round)
-    places, terms = _batches(node, lesson, span.steps, generator)
-    model = node.load(request.arrays["weights"])
-    average = request.arrays.get("average")
+    places, terms = batches_of(node, lesson, span.steps, generator)
+    sent = {name: lesson.spread(request.arrays[name]) for name in ("weights", "average") if name in request.arrays}
+    model, average = node.load(sent["weights"]), sent.get("average")
     outcome = train(
-        model,
-        part.dataset,
-        part.rows[places],
-        train_settings(config, config.averaging),
-        span,
-        None if average is None else torch.from_numpy(average),
-        terms=terms,
-        places=places,
+        model, part.dataset, part.rows[places], train_settings(config, config.averaging), span,
+        None if average is None else torch.from_numpy(average), terms=terms, places=places, live=lesson.live,
     )  # fmt: skip
     told = lesson.told()
-    arrays = {
-        "weights": shortened(request.arrays["weights"], model.vector.cpu().numpy().copy(), config.clip_update_norm)
-    }
+    trained = shortened(sent["weights"], model.vector.cpu().numpy().copy(), config.clip_update_norm)
+    arrays = {"weights": lesson.taken(trained)}
     if outcome.average is not None:
-        arrays["average"] = outcome.average.cpu().numpy()
+        arrays["average"] = lesson.taken(outcome.average.cpu().numpy())
     if config.noise_multiplier:  # what a machine adds to the sum must not depend on how much it has
         size = 1.0
     numbers = {"size": size, "loss": outcome.mean_loss, "seconds": outcome.seconds, "steps": span.steps}
@@ -121,8 +113,11 @@ def train_settings(config: RunConfig, averaging: str) -> TrainSettings:
     )  # fmt: skip
 
 
-def _batches(node: Node, lesson: Lesson, steps: int, generator: torch.Generator) -> tuple[Tensor, Terms | None]:
-    """Return places in the train part, ``[steps, batch]``, and what a step minimises the mean of."""
+def batches_of(node: Node, lesson: Lesson, steps: int, generator: torch.Generator) -> tuple[Tensor, Terms | None]:
+    """Return places in the train part, ``[steps, batch]``, and what a step minimises the mean of.
+
+    One pass over an epoch must not repeat between rounds: the round is in the generator's seed.
+    """
     if not node.config.batch_size:
         return all_places(len(node.data.train), steps), whole_batch(lesson)
     return draw_batches(lesson.weights, batch_size_of(node.config), steps, generator), lesson.terms
@@ -183,7 +178,10 @@ def fit_rounds(server: Server, plan: FitPlan) -> Trained:
         return trained
     trained = rounds.run(f"robust/{key[:16]}")
     if cache is not None:
-        about = {"history": trained.history, "seconds": trained.seconds, "selected_round": trained.selected_round}
+        about = {
+            "history": trained.history, "seconds": trained.seconds, "selected_round": trained.selected_round,
+            "sparse": trained.sparse,
+        }  # fmt: skip
         cache.save(key, {"weights": trained.weights, "about": pack_json(about)})
     return trained
 
@@ -227,7 +225,7 @@ class _Rounds:
             self._evaluate(server_round)
             self.server.save(name, self._state())
         selected_round, weights = self.selected
-        return Trained(weights, self.history, self.seconds, selected_round)
+        return Trained(weights, self.history, self.seconds, selected_round, sparse=self.plan.course.report())
 
     def _state(self) -> dict[str, Array]:
         about = {"history": self.history, "seconds": self.seconds, "best": self.best_score, "round": self.selected[0]}
@@ -247,29 +245,32 @@ class _Rounds:
 
     def _train(self, server_round: int) -> None:
         first, last = ((server_round + offset) * self.total // self.rounds for offset in (-1, 0))
-        told = self.plan.course.request(server_round)
-        arrays = {**self.plan.request.arrays, **told.arrays, "weights": self.weights}
+        course, span = self.plan.course, Span(first, last, self.total)
+        self.weights, self.average = course.begin(server_round, span, self.weights, self.average)
+        told = course.request(server_round)
+        current = course.taken(self.weights)
+        arrays = {**self.plan.request.arrays, **told.arrays, "weights": current}
         if self.average is not None:
-            arrays["average"] = self.average
+            arrays["average"] = course.taken(self.average)
         numbers: dict[str, Scalar] = {"round": server_round, "first": first, "last": last, "total": self.total}
         if self.config.aggregator == "fednova":
             numbers["mean-size"] = self.plan.weighted_size / (1 if self.place == "server" else self.config.machines)
         request = Payload(arrays, {**self.plan.request.numbers, **told.numbers, **numbers})
         replies = self.server.ask(self.place, "fit", request, server_round)
-        sizes = self.plan.course.sizes(replies)
+        sizes = course.sizes(replies)
         updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
         if self.config.aggregator == "fednova":
             steps = [reply.integer("steps") for reply in replies]
-            updates = normalised(self.weights, updates, steps, self.config.momentum)
-        self.weights = self.server.combine(server_round, self.weights, updates)
+            updates = normalised(current, updates, steps, self.config.momentum)
+        self.weights = course.spread(self.server.combine(server_round, current, updates))
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]
-            self.average = self._joined_average(server_round, averages, sizes)
-        seconds = seconds_of(replies)
-        self.seconds["robust"] += max(seconds)
-        self.seconds["robust-sum"] += sum(seconds)
+            self.average = course.spread(self._joined_average(server_round, averages, sizes))
+        for seconds in (course.spent(), seconds_of(replies)):  # one exchange after the other
+            self.seconds["robust"] += max(seconds, default=0.0)
+            self.seconds["robust-sum"] += sum(seconds)
         loss = sum(reply.real("loss") * size for reply, size in zip(replies, sizes, strict=True)) / sum(sizes)
-        learned = self.plan.course.learn(server_round, replies)
+        learned = course.learn(server_round, replies)
         epochs = round(epochs_of(self.config, last, self.plan.population.total), 6)
         line = {"stage": self.plan.stage, "round": server_round, "steps": last, "epochs": epochs, "loss": loss}
         self.history.append({**line, **learned})
@@ -278,7 +279,7 @@ class _Rounds:
         """Join the machines' averages; a rule that withstands bad weights must see these too, they become the model."""
         if self.config.aggregator in MEAN_RULES:
             return weighted_mean(averages, sizes)
-        before = self.weights if self.average is None else self.average
+        before = self.plan.course.taken(self.weights if self.average is None else self.average)
         return self.server.combine(server_round, before, list(zip(averages, sizes, strict=True)))
 
     def _evaluate(self, server_round: int) -> None:

@@ -94,7 +94,7 @@ def _inputs(node: Node) -> Tensor:
 def _groups(node: Node) -> tuple[Tensor, int]:
     """Return the group of every validation row, as ``groups`` says, and how many groups there are."""
     part = node.data.validation
-    if node.config.groups == "class":
+    if node.config.groups_kind == "class":
         return part.dataset.label[part.rows], part.dataset.num_labels
     if part.dataset.attribute is None:
         raise ConfigError(

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from fedjtt.methods.base import Array, Payload
-from fedjtt.training import Terms
+from fedjtt.sparse.live import LiveWeights
+from fedjtt.training import Span, Terms
 
 
 class Lesson:
@@ -19,10 +20,22 @@ class Lesson:
         int64 copies of every example in an epoch, or float sampling weights, ``[n]``.
     terms : callable or None
         What a step minimises the mean of, given losses and places; None: the cross-entropy.
+    live : LiveWeights or None
+        Which weights are trained, where the others are 0; None: all.
     """
+
+    live: LiveWeights | None = None
 
     def __init__(self, weights: Tensor, terms: Terms | None = None) -> None:
         self.weights, self.terms = weights, terms
+
+    def taken(self, vector: Array) -> Array:
+        """Return what travels of a vector of weights: all of it."""
+        return vector
+
+    def spread(self, values: Array) -> Array:
+        """Return the vector of which these values travelled."""
+        return values
 
     def told(self) -> Payload:
         """Return what the machine tells the server afterwards beside its weights: numbers that are added up."""
@@ -47,6 +60,18 @@ def whole_batch(lesson: Lesson) -> Terms:
 class Course:
     """The server's half of the rounds, beside the weights; methods with something to learn derive from it."""
 
+    def begin(self, server_round: int, span: Span, weights: Array, average: Array | None) -> tuple[Array, Array | None]:  # noqa: ARG002
+        """Return the weights, and their average, that a round begins with: those that the one before ended with."""
+        return weights, average
+
+    def taken(self, vector: Array) -> Array:
+        """Return what travels of a vector of weights: all of it."""
+        return vector
+
+    def spread(self, values: Array) -> Array:
+        """Return the vector of which these values travelled."""
+        return values
+
     def request(self, server_round: int) -> Payload:  # noqa: ARG002 (for those that derive)
         """Return what the machines are told in a round."""
         return Payload()
@@ -65,6 +90,14 @@ class Course:
 
     def resume(self, state: Mapping[str, Array]) -> None:
         """Take over what :meth:`state` returned."""
+
+    def spent(self) -> list[float]:
+        """Return the CPU seconds that machines spent on what the course asked them itself at this round's beginning."""
+        return []
+
+    def report(self) -> dict[str, Any] | None:
+        """Return what the result says of the rounds beside their history."""
+        return None
 
 
 def all_places(examples: int, steps: int) -> Tensor:

@@ -18,6 +18,7 @@ from fedjtt.methods.fit import fit, initial
 from fedjtt.methods.group_dro import GroupDRO
 from fedjtt.methods.group_moments import sum_features
 from fedjtt.methods.grouping import name_own
+from fedjtt.methods.growth import sketch, slopes
 from fedjtt.methods.head import draw, features, moments, score, slope
 from fedjtt.methods.identify_federated import learn
 from fedjtt.methods.identify_local import identify
@@ -26,8 +27,10 @@ from fedjtt.methods.jtt import JTT
 from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
+from fedjtt.methods.masked import remember
 from fedjtt.methods.prepare import describe, on_prepared, prepare
 from fedjtt.methods.removal import drop, rank
+from fedjtt.methods.rest import REST
 from fedjtt.methods.secure import keys, reveal, secured, shares
 from fedjtt.methods.summed import FORMS
 from fedjtt.methods.targets import divide, scatter, target
@@ -44,6 +47,7 @@ _ALL: tuple[Method, ...] = (
     DFR(),
     D3M(),
     D3M("auto-d3m"),
+    REST(),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 
@@ -52,7 +56,8 @@ CATEGORIES = {
     "describe": "query", "prepare": "query",
     "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
     "judge": "train", "refer": "evaluate",
-    "name": "query", "tally": "query", "fit": "train", "assess": "evaluate",
+    "name": "query", "tally": "query", "sketch": "query", "mask": "query", "slopes": "query", "fit": "train",
+    "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
     "features": "query", "moments": "query", "draw": "query", "slope": "query", "score": "query",
     "measure": "query", "gram": "query", "squares": "query", "scatter": "query", "divide": "query", "target": "query",
@@ -72,6 +77,8 @@ _PLAIN: dict[str, Action] = {
     "refer": refer,
     "name": name_own,
     "tally": tally,
+    "sketch": sketch,
+    "mask": remember,
     "assess": assess,
     "features": features,
     "moments": moments,
@@ -103,6 +110,7 @@ def action_for(name: str, config: RunConfig) -> Action:
     """Return the node's half of an action under a run's method."""
     if name in _BEFORE:
         return _BEFORE[name]
-    plain = partial(fit, method=METHODS[config.method]) if name == "fit" else _PLAIN[name]
-    action = on_prepared(noised(name, plain))
+    method = METHODS[config.method]
+    own = {"fit": partial(fit, method=method), "slopes": partial(slopes, lesson_of=method.lesson)}
+    action = on_prepared(noised(name, own.get(name) or _PLAIN[name]))
     return secured(name, action) if config.secure_aggregation and name in FORMS else action

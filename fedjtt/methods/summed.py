@@ -58,7 +58,10 @@ FORMS: Mapping[str, Form] = {
     "identify": Form(_REPORT),
     "judge": Form(_REPORT),
     "tally": Form(("counts",), timed=False),
-    "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
+    "slopes": Form(weighted=("slopes",)),
+    "fit": Form(
+        weighted=("weights", "average", "slopes", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)
+    ),
     "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
     "spectrum": Form(("count",), arrays=("sums",), alike=("width",), timed=False),
     "gram": Form(("rows",), arrays=("gram",)),

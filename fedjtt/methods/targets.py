@@ -85,7 +85,7 @@ def _groups(node: Node) -> tuple[Tensor, int]:
         if FOUND not in node.memo:
             raise ForgottenError("the machine has forgotten its validation examples' groups")
         return torch.from_numpy(np.array(node.memo[FOUND])), 2 * part.dataset.num_labels
-    if node.config.groups == "class":
+    if node.config.groups_kind == "class":
         return part.dataset.label[part.rows], part.dataset.num_labels
     if part.dataset.attribute is None:
         raise ConfigError(

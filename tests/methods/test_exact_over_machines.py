@@ -33,6 +33,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cvar-dro": {"method": "cvar-dro", "cvar_alpha": 0.3},
     "agnostic": {"method": "agnostic", "dro_step": 0.5},
     "lff": {"method": "lff"},
+    "rest": {"method": "rest", "groups": "true", "rest_density": 0.2, "rest_period": 1, "rest_weight": 5},
+    "rest-inferred": {"method": "rest", "rest_density": 0.1, "rest_period": 2, "rest_distribution": "uniform"},
+    "rest-momentum": {"method": "rest", "rest_density": 0.1, "rest_period": 2, "rest_grow": "momentum"},
+    "rest-random": {"method": "rest", "rest_density": 0.3, "rest_period": 1, "rest_grow": "random"},
     "dfr": {"method": "dfr", "dfr_fits": 3},
     "dfr-class": {"method": "dfr", "dfr_fits": 3, "groups": "class", "dfr_penalty": 0.3},
     **{

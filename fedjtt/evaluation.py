@@ -12,6 +12,7 @@ from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
 from fedjtt.errors import ConfigError
 from fedjtt.models import FlatModel
+from fedjtt.sparse.kernels import for_rows
 
 EVALUATION_BATCH = 500
 
@@ -21,7 +22,8 @@ def outputs_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tenso
     """Return the logits, float32 ``[len(rows), num_labels]``, in evaluation mode."""
     model.module.eval()
     device = model.vector.device
-    parts = [model.module(gather(dataset.x, part).to(device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
+    module = for_rows(model.module, len(rows))
+    parts = [module(gather(dataset.x, part).to(device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
     return torch.cat(parts) if parts else torch.zeros(0, dataset.num_labels)
 
 

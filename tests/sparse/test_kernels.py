@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from fedjtt.models import SizedModel, build_model
-from fedjtt.sparse.kernels import CompressedLinear, compressed
+from fedjtt.sparse.kernels import LEAST_ROWS, CompressedLinear, compressed, for_rows
 
 
-def sparse_mlp(density: float) -> nn.Module:
-    model = build_model(SizedModel("mlp", 2.0, 2), (40,), 3, torch.Generator().manual_seed(0))
+def sparse_mlp(density: float, width: float = 2.0) -> nn.Module:
+    model = build_model(SizedModel("mlp", width, 2), (40,), 3, torch.Generator().manual_seed(0))
     live = torch.rand(len(model.vector), generator=torch.Generator().manual_seed(1)) < density
     model.vector.mul_(live)
     return model.module
@@ -20,7 +20,7 @@ def compressed_layers(module: nn.Module) -> int:
 
 
 def test_outputs_are_those_of_the_dense_network() -> None:
-    module = sparse_mlp(0.02)
+    module = sparse_mlp(0.01)
     x = torch.rand(7, 40, generator=torch.Generator().manual_seed(2))
     small = compressed(module)
     assert compressed_layers(small) == 3
@@ -43,3 +43,16 @@ def test_convolutions_stay_as_they_are() -> None:
     x = torch.rand(4, 3, 28, 28, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         torch.testing.assert_close(small(x), model.module.eval()(x), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("density", "width", "rows", "layers"),
+    [
+        (0.01, 4.0, LEAST_ROWS, 3),
+        (0.01, 4.0, LEAST_ROWS - 1, 0),  # compressing takes longer than it saves
+        (0.01, 2.0, LEAST_ROWS, 0),  # 256 x 256 weights at most
+        (0.05, 4.0, LEAST_ROWS, 0),
+    ],
+)
+def test_evaluation_is_compressed_where_it_pays(density: float, width: float, rows: int, layers: int) -> None:
+    assert compressed_layers(for_rows(sparse_mlp(density, width), rows)) == layers

@@ -45,7 +45,7 @@ OTHER: dict[str, Any] = {
     "groups": another("groups", "inferred", "class"), "balance": another("balance", "subset", "mixture"),
     "mixture-ratio": 3.5, "mixture-cut": False, "cvar-alpha": 0.35, "cvar-threshold": "batch", "dro-step": 0.07,
     "dro-adjustment": 0.8, "dfr-penalty": 0.2, "dfr-fits": 7, "dfr-tolerance": 1e-4,
-    "d3m-remove": 0.2, "d3m-remove-by": "random", "d3m-alignment": "released", "d3m-models": 3,
+    "d3m-remove": 0.2, "d3m-remove-by": "random", "d3m-alignment": "paper", "d3m-models": 3,
     "attribution-layers": "last", "attribution-kernel": "newton", "attribution-ridge": 0.3, "projection": "dense",
     "projection-dimension": 99, "projection-dtype": "float64",
     "rest-density": 0.2, "rest-distribution": "uniform", "rest-grow": "random", "rest-period": 70, "rest-rate": 0.3,

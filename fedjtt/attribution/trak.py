@@ -50,7 +50,7 @@ class TrakSettings:
     dimension: int = 2048
     dtype: str = "float32"
     kernel: str = "trak"
-    ridge: float = 0.01
+    ridge: float = 1.0
     seed: int = 0
     output: Output = MARGIN
 

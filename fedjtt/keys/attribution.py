@@ -23,7 +23,7 @@ class AttributionKeys(Keys):
         "frequent attribute",
     )
     d3m_alignment: str = choice(
-        "paper",
+        "released",
         ALIGNMENTS,
         "weight of a validation group with mean loss l in the alignment; paper: e^l over the sum of these; released: l "
         "over the number of groups, as in the authors' code",
@@ -36,7 +36,7 @@ class AttributionKeys(Keys):
         "matrix between gradients; trak: their summed outer products; newton: these weighed by p (1 - p)",
     )
     attribution_ridge: float = Field(
-        0.01, ge=0, description="added to the kernel, in units of its mean eigenvalue; 0: pseudo-inverse"
+        1.0, ge=0, description="added to the kernel, in units of its mean eigenvalue; 0: pseudo-inverse"
     )
     projection: str = choice(
         "factored",

@@ -4,6 +4,7 @@ import logging
 import tempfile
 import time
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 
@@ -116,6 +117,8 @@ def _batches(data: GroupedDataset) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 def run(setting: Setting) -> list[Row]:
     """Measure both projections, alone and up to scores."""
+    if find_spec("trak") is None:
+        raise SystemExit("traker is not installed, and scores are held against its own; install fedjtt[test]")
     one_thread()
     splits = spuco_mnist(setting.data_dir, QUICK_EXAMPLES if setting.quick else EXAMPLES)
     train = splits.train

@@ -11,7 +11,7 @@ from fedjtt.data.sampling import gather
 from fedjtt.models import FlatModel, build_model
 from tests.tiny import grouped
 
-SHAPES = {"lenet": (3, 16, 16), "mlp": (4,), "logistic": (4,)}
+SHAPES = {"lenet": (3, 16, 16), "cmnist-cnn": (3, 16, 16), "resnet18": (3, 16, 16), "mlp": (4,), "logistic": (4,)}
 
 
 def network(name: Any = "mlp", labels: int = 3, seed: int = 0) -> FlatModel:
@@ -21,7 +21,7 @@ def network(name: Any = "mlp", labels: int = 3, seed: int = 0) -> FlatModel:
 
 def data_for(name: Any = "mlp", n: int = 12, labels: int = 3, seed: int = 0) -> GroupedDataset:
     found = grouped(torch.arange(n) % labels, torch.arange(n) // 2 % 2, labels=labels, seed=seed)
-    if name != "lenet":
+    if not isinstance(name, str) or len(SHAPES[name]) == 1:
         return found
     x = torch.randint(0, 256, (n, *SHAPES[name]), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
     return GroupedDataset(x, found.label, found.attribute, found.id, labels, 2)

@@ -1,5 +1,6 @@
 """Flower's rules as the rule of the robust stage, against numpy and hand-computed first steps."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fedjtt.client_app import app
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.fit import _Rounds
+from fedjtt.methods.lesson import Course
 from fedjtt.rules import NOT_THE_MEAN
 from fedjtt.simulation import InProcessGrid
 from strategies.aggregators import AGGREGATORS, identify_aggregator, robust_aggregator
@@ -146,7 +148,8 @@ def test_updates_are_not_changed(vectors: list[Vector]) -> None:
 
 def test_a_machine_that_lies_about_its_average_does_not_reach_the_model() -> None:
     """What is kept is the average of weights: a robust rule must see the machines' averages as well."""
-    rounds = object.__new__(_Rounds)
+    rounds: Any = object.__new__(_Rounds)
+    rounds.plan = SimpleNamespace(course=Course())
     InProcessGrid(app, RunConfig(), 1)
     config = RunConfig.parse({"aggregator": "fedmedian", "robust": "federated", "machines": 3})
     strategy, _ = parts_of_a_run(config, tiny_splits())

@@ -1,11 +1,12 @@
 """The gradient of each example's output by the weights, for any network; never more than a chunk of them at once."""
 
 import math
+import warnings
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, grad_and_value, jvp, vmap
 
 from fedjtt.attribution.outputs import MARGIN, Output
 from fedjtt.data.grouped import GroupedDataset
@@ -63,6 +64,20 @@ class Gradients:
 
         found, f = vmap(grad_and_value(value), in_dims=(None, 0, 0))(self.chosen, x.to(self.dtype), target)
         return torch.cat([found[name].flatten(1) for name in self.shapes], dim=1), f
+
+    def along(self, x: Tensor, target: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return every example's gradient times one direction, ``[n]``, and output, in one pass forward."""
+
+        def values(chosen: dict[str, Tensor]) -> Tensor:
+            outputs = functional_call(self.module, {**self.fixed, **chosen}, (x.to(self.dtype),))
+            return self.output.value(outputs, target)
+
+        parts = torch.split(direction, [weight.numel() for weight in self.chosen.values()])
+        turned = {name: part.view(self.shapes[name]) for name, part in zip(self.chosen, parts, strict=True)}
+        with warnings.catch_warnings():  # torch's own, when it loads what passes forward are made of
+            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+            told: tuple[Tensor, ...] = jvp(values, (self.chosen,), (turned,))
+        return told[1], told[0]
 
     def chunks(self, dataset: GroupedDataset, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass over rows of a dataset: inputs and labels."""

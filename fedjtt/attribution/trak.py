@@ -1,11 +1,11 @@
 """TRAK scores (Park et al. 2023) from features: tau(z)_i = mean_m phi_i . G^-1 phi(z), times mean_m (1 - p_i).
 
 Nothing of the size examples x weights, nor examples x examples, is ever formed: G is a sum over training examples, a
-target is a sum of features, and an example's score for a target is its gradient's product with one direction.
+target is a sum of features, and an example's score for one target is how its output changes along one direction.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -124,15 +124,32 @@ def influences(
     inner = torch.zeros(len(rows), len(vectors[0]), dtype=torch.float64)
     residual = torch.zeros(len(rows), dtype=torch.float64)
     for projection, own in zip(projections, vectors, strict=True):
-        directions = torch.stack([projection.direction(vector) for vector in own], dim=1)
-        done = 0
+        products, done = _products(projection, own), 0
         for x, target in projection.gradients.chunks(dataset, rows):
-            found, f = projection.gradients.of(x, target)
-            inner[done : done + len(x)] += (found @ directions.to(found.device)).double().cpu()
+            found, f = products(x, target)
+            inner[done : done + len(x)] += found.double().cpu()
             residual[done : done + len(x)] += projection.gradients.output.residual(f, target).double().cpu()
             done += len(x)
     models = len(projections)
     return inner / models * (residual / models).unsqueeze(1)
+
+
+def _products(projection: Projection, vectors: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return what gives features' inner products with vectors, ``[n, targets]``, and outputs.
+
+    One vector is a direction of the weights: a pass forward along it needs no gradient, let alone its projection.
+    """
+    gradients = projection.gradients
+    direction = projection.direction(vectors[0]) if len(vectors) == 1 else None
+
+    def products(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if direction is not None:
+            product, f = gradients.along(x, target, direction.to(x.device))
+            return product.unsqueeze(1), f
+        phi, f = projection.features(x, target)
+        return phi.double() @ vectors.to(phi.device).T, f
+
+    return products
 
 
 def relative_error(width: int) -> float:

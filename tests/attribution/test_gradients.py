@@ -24,6 +24,16 @@ def test_each_row_is_the_gradient_of_one_example_s_margin(name: str, layers: str
         torch.testing.assert_close(f[row], value.detach())
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("layers", ["all", "last"])
+def test_along_a_direction_is_each_gradient_s_product_with_it(name: str, layers: str) -> None:
+    gradients, data = Gradients(network(name), layers, torch.float64), data_for(name)
+    direction = torch.randn(gradients.size, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    (found, f), (product, same) = gradients.of(*batch(data)), gradients.along(*batch(data), direction)
+    torch.testing.assert_close(product, found @ direction, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(f, same)
+
+
 def test_the_last_layer_is_the_end_of_the_whole() -> None:
     model, data = network("mlp"), data_for()
     whole, last = (Gradients(model, layers).of(*batch(data))[0] for layers in ("all", "last"))

@@ -233,6 +233,7 @@ def test_tests_mirror_the_sources() -> None:
         "strategies.reply_rules": "tests/strategies/test_acceptance.py",
         "strategies.conversation": "tests/strategies/test_staged.py, tests/strategies/test_faults.py",
         "experiments.commands": "tests/experiments/test_cli.py",
+        "experiments.data.show": "tests/experiments/test_cli.py",
         "experiments.deploy.finding": "tests/experiments/deploy/test_check.py",
         "experiments.deploy.loopback": "tests/experiments/deploy/test_local.py",
         "experiments.deploy.texts": "tests/experiments/deploy/test_layout.py",

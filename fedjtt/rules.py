@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import SIZED_BY, TABLES
+from fedjtt.choices import PICTURES, SIZED_BY, TABLES, UNPAINTED
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -20,6 +20,8 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"upsample is {config.upsample}; give a whole number from 1, or auto"
     if not isinstance(config.upsample_fraction, str) and config.upsample_fraction <= 0:
         return f"upsample-fraction is {config.upsample_fraction}; give a number above 0, or balance, or validated"
+    if config.image_size != "auto" and config.image_size < 1:
+        return f"image-size is {config.image_size}; give a whole number of pixels from 1, or auto"
     rates = {
         "server-learning-rate": config.server_learning_rate,
         "identify-server-learning-rate": config.identify_server_learning_rate,
@@ -55,7 +57,7 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         given = [key for key in ("schema-file", "host-files") if values[key]]
         if given:
             return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
-        return table_contradiction(config) if config.dataset in TABLES else None
+        return unpainted_contradiction(config) if config.dataset in UNPAINTED else None
     about = f"but with dataset {config.dataset}"
     for key, nothing in OF_MADE_DATA.items():
         if values[key] != nothing:
@@ -78,14 +80,27 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
-def table_contradiction(config: "RunConfig") -> str | None:
-    """Return what is about images where the dataset is a table, or None."""
-    values = config.flat()
+def unpainted_contradiction(config: "RunConfig") -> str | None:
+    """Return what is about painted digits where the dataset is a published table or photographs, or None."""
+    values, table = config.flat(), config.dataset in TABLES
     for key, nothing in OF_PAINTED_DATA.items():
         if values[key] != nothing:
-            return f"{key} is {values[key]}, but dataset {config.dataset} is a table; leave {key} out"
-    if config.model == "lenet":
+            kind = "a table" if table else "made of photographs"
+            return f"{key} is {values[key]}, but dataset {config.dataset} is {kind}; leave {key} out"
+    if config.model == "lenet" and table:
         return f"model is lenet, which needs images, but dataset is {config.dataset}; set model to mlp or logistic"
+    return None
+
+
+def picture_contradiction(config: "RunConfig") -> str | None:
+    """Return what is about photographs where the dataset has none, or None."""
+    if config.dataset in PICTURES:
+        return None
+    for key, value, nothing in (("image-size", config.image_size, "auto"), ("image-cache", config.image_cache, "")):
+        if value != nothing:
+            return (
+                f"{key} is {value}, but dataset is {config.dataset}; {key} is for {', '.join(PICTURES)}: leave it out"
+            )
     return None
 
 
@@ -169,7 +184,9 @@ def size_contradiction(config: "RunConfig") -> str | None:
 
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    judges = (own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction)
+    judges = (
+        own_data_contradiction, picture_contradiction, privacy_contradiction, secure_contradiction, size_contradiction,
+    )  # fmt: skip
     if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":

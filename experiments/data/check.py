@@ -48,12 +48,12 @@ def check_command(name: str, data_dir: str, console: Console, errors: Console) -
         lines = differences(found, published)
         for line in lines:
             _say(console, f"differs: {line}")
-        verdict = f"{len(lines)} differ from" if lines else "all are as in"
-        _say(console, f"groups: {verdict} {published.counted_by}")
+        verdict = f"{len(lines)} sizes differ from those" if lines else "all sizes are those"
+        _say(console, f"groups: {verdict} of {published.counted_by}")
     else:
         _say(console, "groups: no published sizes to compare with")
     _refuse(name, found.problems, errors)
-    _say(console, "files: no damage found")
+    _say(console, f"files: no damage found{' in what could be looked at' if found.notes else ''}")
 
 
 def _published(name: str) -> Published:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from fedjtt.choices import TABLES
+from fedjtt.choices import UNPAINTED
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
@@ -66,7 +66,7 @@ def _host_table(config: RunConfig) -> Table:
 
 
 def _group_table(splits: Splits, config: RunConfig) -> Table:
-    painted = f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in TABLES else ""
+    painted = f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in UNPAINTED else ""
     title = f"{config.dataset}, {painted}seed {config.seed}"
     table = Table("label", "attribute", "train", "validation", "test", "", title=title, title_justify="left")
     majority = majority_attribute(splits.train)

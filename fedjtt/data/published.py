@@ -52,6 +52,36 @@ PUBLISHED: dict[str, Published] = {
         "ProPublica's repository compas-analysis on GitHub.",
         ("compas/compas-scores-two-years.csv    7,214 rows",),
     ),
+    "waterbirds": Published(
+        "The WILDS benchmark's repository (p-lambda/wilds on GitHub; its get_dataset downloads 'waterbirds'), or the "
+        "archive that the README of kohpangwei/group_DRO on GitHub links to.",
+        (
+            "waterbirds_v1.0/metadata.csv    11,788 rows: img_id,img_filename,y,split,place,place_filename",
+            "waterbirds_v1.0/SPECIES/*.jpg   200 folders, such as 001.Black_footed_Albatross",
+        ),
+        {
+            "train": (3_498, 184, 56, 1_057),
+            "validation": (467, 466, 133, 133),
+            "test": (2_255, 2_255, 642, 642),
+        },
+        "Sagawa et al., 'Distributionally Robust Neural Networks for Group Shifts' (ICLR 2020)",
+    ),
+    "celeba": Published(
+        "The project page 'Large-scale CelebFaces Attributes (CelebA) Dataset' of the Multimedia Laboratory of the "
+        "Chinese University of Hong Kong, aligned and cropped images; the lists as CSV files as the WILDS benchmark's "
+        "repository (p-lambda/wilds on GitHub) has them, whose get_dataset downloads 'celebA'.",
+        (
+            "celeba_v1.0/list_attr_celeba.csv       202,599 rows: image_id and 40 attributes, -1 or 1",
+            "celeba_v1.0/list_eval_partition.csv    202,599 rows: image_id,partition",
+            "celeba_v1.0/img_align_celeba/*.jpg     202,599 images of 178 x 218 pixels",
+        ),
+        {
+            "train": (71_629, 66_874, 22_880, 1_387),
+            "validation": (8_535, 8_276, 2_874, 182),
+            "test": (9_767, 7_535, 2_480, 180),
+        },
+        "Sagawa et al., 'Distributionally Robust Neural Networks for Group Shifts' (ICLR 2020)",
+    ),
 }
 """Every dataset by name."""
 

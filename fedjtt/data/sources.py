@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fedjtt.data.adult import load_adult
+from fedjtt.data.celeba import CELEBA
 from fedjtt.data.compas import load_compas
 from fedjtt.data.digits import load_digits
 from fedjtt.data.findings import Findings, count_splits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.options import DataOptions
 from fedjtt.data.spuco_mnist import load_spuco_mnist
+from fedjtt.data.waterbirds import WATERBIRDS
 from fedjtt.errors import ConfigError, nearest
 
 
@@ -74,6 +76,24 @@ SOURCES = {
             default_strength=None,
             default_difficulty=None,
             needs_files=True,
+        ),
+        Source(
+            name="waterbirds",
+            summary="Waterbirds: land- or waterbird, by background; needs waterbirds_v1.0/metadata.csv and its images",
+            loader=WATERBIRDS.load,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+            look=WATERBIRDS.look,
+        ),
+        Source(
+            name="celeba",
+            summary="CelebA: blond hair, by sex; needs celeba_v1.0 with two lists and 202,599 images",
+            loader=CELEBA.load,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+            look=CELEBA.look,
         ),
     )
 }

@@ -55,13 +55,13 @@ def test_equal_and_differing_groups(call: Call, monkeypatch: pytest.MonkeyPatch)
     pretend(monkeypatch, [], Published("there", counts=COUNTS, counted_by="the paper"))
     code, out, _ = call("data", "check", "adult")
     assert code == 0
-    assert "groups: all are as in the paper" in out
+    assert "groups: all sizes are those of the paper" in out
     assert "note: half of it is elsewhere" in out
     pretend(monkeypatch, [], Published("there", counts={"train": (4, 3)}, counted_by="the paper"))
     code, out, _ = call("data", "check", "adult")
     assert code == 0  # another version of the data is no damage
     assert "differs: train, yes, right: 1 here, 3 published (-2)" in out
-    assert "groups: 1 differ from the paper" in out
+    assert "groups: 1 sizes differ from those of the paper" in out
 
 
 def test_damage_is_exit_code_2_and_every_problem_is_a_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

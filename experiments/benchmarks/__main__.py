@@ -22,6 +22,7 @@ BENCHMARKS = {
     "identification": ("identification:run", "ten machines' identification against the original's on one"),
     "deployment": ("deployment:run", "a server and four nodes on this machine against one process"),
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
+    "reading": ("reading:run", "photographs from the cache against decoding each time; memory of CelebA's index"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

@@ -80,9 +80,7 @@ class PictureSet:
         if stamps.any():
             found.problems.extend([*missing(listing, stamps), *damaged(listing, files, stamps)])
         else:
-            found.notes.append(
-                f"none of the {len(stamps):,} images is in {listing.images}: only the lists were looked at"
-            )
+            found.notes.append(f"{none_of(listing)}: only the lists were looked at")
         return found
 
     def folder(self, options: DataOptions) -> Path:

@@ -22,7 +22,7 @@ _DAMAGE = (
 
 
 class BadImageError(ValueError):
-    """A file that is no image, a damaged one, or one that would lose bits; its text goes on after the file's name."""
+    """A file that is not there, no image, damaged, or would lose bits; the text goes on after the file's name."""
 
 
 def decode(path: Path, mode: str) -> Image.Image:
@@ -31,7 +31,7 @@ def decode(path: Path, mode: str) -> Image.Image:
     Raises
     ------
     BadImageError
-        Where the file is damaged, no image, or has more than 8 bits a channel.
+        Where the file is missing, damaged, no image, or has more than 8 bits a channel.
     """
     try:
         with warnings.catch_warnings():
@@ -40,6 +40,8 @@ def decode(path: Path, mode: str) -> Image.Image:
                 if image.mode.split(";")[0] not in _DEEP_MODES:
                     return ImageOps.exif_transpose(image).convert(mode)
                 deep = image.mode
+    except FileNotFoundError:
+        raise BadImageError("is missing") from None
     except _DAMAGE as error:
         said = " ".join(str(error).split())
         raise BadImageError(f"is damaged or no image ({said})") from None

@@ -87,7 +87,7 @@ class ImageFiles:
         try:
             return np.asarray(self.recipe(decode(path, "RGB"), self.size))
         except BadImageError as error:
-            raise DataError(f"{path} {error}; get the file anew", f"{path.name} {error}") from None
+            raise DataError(f"{path} {error}; get the file anew") from None
 
 
 def _stamp(path: str) -> int:

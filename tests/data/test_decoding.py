@@ -26,6 +26,11 @@ def test_a_damaged_file_is_said_to_be_one(tmp_path: Path, kept: int) -> None:
         decode(path, "RGB")
 
 
+def test_a_file_that_went_missing_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(BadImageError, match=r"^is missing$"):
+        decode(tmp_path / "a.jpg", "RGB")
+
+
 def test_an_image_that_would_lose_bits_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(BadImageError, match=r"^has more than 8 bits a channel \(I;16\)"):

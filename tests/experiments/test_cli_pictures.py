@@ -71,7 +71,7 @@ def test_a_damaged_image_ends_a_run_and_a_check_in_one_line(call: Call, tmp_path
     assert (code, err.count("\n")) == (2, 1)
     assert "Black_footed_Albatross_0003_703.jpg is damaged or no image" in err
     (place / "001.Black_footed_Albatross" / "Black_footed_Albatross_0003_703.jpg").unlink()
-    code, _, err = call("run", "--quiet", *arguments("waterbirds", method="erm", image_cache="cache"))
+    code, _, err = call("run", "--quiet", *arguments("waterbirds", method="erm", image_cache="other"))
     assert (code, err.count("\n")) == (2, 1)
     assert "Black_footed_Albatross_0003_703.jpg (metadata.csv, row 5) is missing" in err
 

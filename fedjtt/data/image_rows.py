@@ -51,7 +51,11 @@ class ImageRows:
         """Return the pixels of rows, uint8 ``[len(rows), channels, height, width]``, channels last in memory."""
         return torch.from_numpy(self.source.read(self.index[rows.numpy()])).permute(0, 3, 1, 2)
 
-    def standardise(self, batch: Tensor) -> Tensor:
-        """Change a batch of images in [0, 1] in place, channel by channel."""
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        return batch.sub_(mean).div_(std)
+    def standardised(self, pixels: Tensor) -> Tensor:
+        """Return what :meth:`read` read as float32, scaled to [0, 1] and standardised channel by channel."""
+        images, channels, height, width = pixels.shape
+        mean, std = (torch.tensor(values) for values in (self.mean, self.std))
+        # A picture's lines, so that the inner loop is as long as a line and not as the three channels.
+        lines = pixels.permute(0, 2, 3, 1).reshape(images * height, width * channels)
+        scaled = torch.sub(lines, (255 * mean).repeat(width)).mul_((1 / (255 * std)).repeat(width))
+        return scaled.view(images, height, width, channels).permute(0, 3, 1, 2)

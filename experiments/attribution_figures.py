@@ -14,6 +14,7 @@ from experiments.statistics import Estimate, estimate
 from experiments.tables import WGA, provenance
 from fedjtt.choices import REMOVING
 from fedjtt.data.grouped import Splits
+from fedjtt.data.sampling import stored
 from fedjtt.errors import DataError
 
 COLUMNS = 8
@@ -40,7 +41,11 @@ def harm_sheet(alignment: torch.Tensor, splits: Splits, k: int, path: Path | Non
         half.suptitle(title, fontsize=9, x=0.01, ha="left")
         cells = list(half.subplots(lines, COLUMNS, squeeze=False).flat)
         for axes, row in zip(cells, rows.tolist(), strict=False):
-            _image(axes, train.x[row], f"{_group_name(splits, row)}\n{float(alignment[row]):+.2g}")
+            _image(
+                axes,
+                stored(train.x, torch.tensor([row]))[0],
+                f"{_group_name(splits, row)}\n{float(alignment[row]):+.2g}",
+            )
         for axes in cells[k:]:
             axes.remove()
     if path is not None:

@@ -27,6 +27,7 @@ from experiments.flower_process import CONNECTION, free_port, kept, last_line, s
 from experiments.flower_status import end_of
 from fedjtt import run_lock
 from fedjtt.config import RunConfig
+from fedjtt.data.options import NO_CACHE
 from fedjtt.errors import EngineError
 from fedjtt.hosts import DATA_VARIABLE, data_folder
 from fedjtt.tracking import RunFolder
@@ -47,7 +48,7 @@ def run_on_flower(config: RunConfig, folder: RunFolder, observer: Observer | Non
         log as ``flower.log`` in the run's folder.
     """
     with folder.begun(), _superlink(config) as home:
-        run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
+        run_config = config.replace(out=str(folder.path.absolute()), **data_places(config))
         app = write_app(home / "app", run_config)
         watch(home, app, run_config, folder, observer, ["--federation-config", federation_settings(run_config)])
     return folder.result()
@@ -85,9 +86,14 @@ def absolute(path: str) -> str:
     return str(Path(path).absolute()) if path else ""
 
 
-def data_place(config: RunConfig) -> str:
-    """Return ``data-dir`` so that it means the same in another working directory; own rows have one in any case."""
-    return str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
+def data_places(config: RunConfig) -> dict[str, str]:
+    """Return ``data-dir`` and ``image-cache``, by attribute name, such that they mean the same in another directory.
+
+    Own rows have a data-dir in any case.
+    """
+    data_dir = str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
+    kept = config.image_cache if config.image_cache == NO_CACHE else absolute(config.image_cache)
+    return {"data_dir": data_dir, "image_cache": kept}
 
 
 def flower_environment(home: Path, config: RunConfig) -> dict[str, str]:

@@ -18,6 +18,7 @@ from experiments.settings import Groups, Setting, robust_modes
 from experiments.statistics import group_accuracy_intervals
 from experiments.tables import erm_for, provenance
 from fedjtt.data.grouped import Splits, majority_attribute
+from fedjtt.data.sampling import stored
 from fedjtt.errors import DataError
 
 _WIDE = 6
@@ -107,7 +108,7 @@ def sample_sheet(splits: Splits, path: Path | None = None, rows: int = 2, column
     for label, attribute in product(range(train.num_labels), range(train.num_attributes)):
         axes = cells[label, attribute]
         chosen = torch.nonzero((train.label == label) & (train.attribute == attribute))[: rows * columns, 0]
-        _cell(axes, _mosaic(train.x[chosen], rows, columns), outlined=attribute != int(majority[label]))
+        _cell(axes, _mosaic(stored(train.x, chosen), rows, columns), outlined=attribute != int(majority[label]))
         axes.set_xlabel(f"{int(counts[label, attribute]):,}{unit}", fontsize=7, labelpad=2)
         axes.set_title(splits.attribute_names[attribute] if label == 0 else "", fontsize=9)
         axes.set_ylabel(splits.label_names[label] if attribute == 0 else "", fontsize=9)

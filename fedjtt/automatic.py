@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fedjtt.choices import AUTO_GROUPS, WHOLE_IMAGES
+from fedjtt.choices import AUTO_GROUPS, PICTURES, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -14,6 +14,7 @@ AUTO_EPOCHS = {"jtt": 0.4}
 AUTO_ROUNDS = {"central": 10, "federated": 50}
 AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
+AUTO_IMAGE_SIZE = 224
 AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
 
 
@@ -30,8 +31,9 @@ def model_of(config: "RunConfig") -> str:
 def automatic(config: "RunConfig") -> dict[str, Any]:
     """Return the values of the keys that are ``auto``, by attribute name.
 
-    Strength and difficulty mean nothing for tables and machines' own rows, and whether the latter have an attribute is
-    known once the machines have been asked: there ``auto`` stays.
+    Strength and difficulty mean nothing for published tables and photographs and for machines' own rows, a size only
+    for photographs, and whether machines' own rows have an attribute is known once they have been asked: there ``auto``
+    stays.
     """
     found = {
         "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
@@ -45,6 +47,8 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
     }
     if not config.own_data:
         found["selection"] = "val-worst-group"
+    if config.dataset in PICTURES:
+        found["image_size"] = AUTO_IMAGE_SIZE
     if config.dataset in AUTO_STRENGTH:
         found["spurious_strength"] = AUTO_STRENGTH[config.dataset]
     if config.dataset in AUTO_DIFFICULTY:

@@ -4,14 +4,21 @@ OWN_DATA = ("csv", "heart4", "image-folder")
 """Datasets of which every machine has rows of its own."""
 
 TABLES = ("adult", "compas")
-"""Published tables: nothing is painted on them."""
+"""Published tables."""
 
 WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10", "bffhq")
 """Images of which more than the background tells the label."""
 
-DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *TABLES, *OWN_DATA)
+PICTURES = ("waterbirds", "celeba")
+"""Published photographs, read from their files when a batch is made."""
+
+UNPAINTED = (*TABLES, *PICTURES)
+"""Published datasets on which nothing is painted."""
+
+DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *UNPAINTED, *OWN_DATA)
 DATA_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
+    "image-size",
 )  # fmt: skip
 """Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedjtt.choices import TABLES, WHOLE_IMAGES
+from fedjtt.choices import PICTURES, TABLES, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
@@ -34,6 +34,8 @@ def data_options(config: RunConfig) -> DataOptions:
     )
     if config.dataset in TABLES:
         return options
+    if config.dataset in PICTURES:
+        return replace(options, image_size=int(config.image_size), image_cache=config.image_cache)
     options = replace(options, download=config.download, spurious_strength=float(config.spurious_strength))
     if config.dataset in WHOLE_IMAGES:
         return options
@@ -58,8 +60,8 @@ def _load(options: DataOptions) -> Splits:
 
 
 def fast_layout(dataset: GroupedDataset) -> GroupedDataset:
-    """Return the dataset with its images channels last, in which convolutions are faster on the CPU."""
-    if dataset.x.dim() != 4:
+    """Return the dataset with its images in memory channels last, in which convolutions are faster on the CPU."""
+    if not isinstance(dataset.x, Tensor) or dataset.x.dim() != 4:
         return dataset
     return replace(dataset, x=dataset.x.contiguous(memory_format=torch.channels_last))
 

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import OF_IMAGES, REMOVING, SIZED_BY, TABLES, WHOLE_IMAGES
+from fedjtt.choices import REMOVING, SIZED_BY
+from fedjtt.data_rules import own_data_contradiction, picture_contradiction
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -20,6 +21,8 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"upsample is {config.upsample}; give a whole number from 1, or auto"
     if not isinstance(config.upsample_fraction, str) and config.upsample_fraction <= 0:
         return f"upsample-fraction is {config.upsample_fraction}; give a number above 0, or balance, or validated"
+    if config.image_size != "auto" and config.image_size < 1:
+        return f"image-size is {config.image_size}; give a whole number of pixels from 1, or auto"
     rates = {
         "server-learning-rate": config.server_learning_rate,
         "identify-server-learning-rate": config.identify_server_learning_rate,
@@ -45,62 +48,6 @@ def bad_value(config: "RunConfig") -> str | None:
         return f"fraction-train is {config.fraction_train}; give a share above 0 and up to 1, or auto"
     if config.min_machines > 1 and config.min_machines != int(config.min_machines):
         return f"min-machines is {config.min_machines}; give a share up to 1, or a whole number of machines"
-    return None
-
-
-# Keys that say how a dataset is made or spread, with the value that says nothing.
-OF_PAINTED_DATA = {
-    "difficulty": "auto", "spurious-strength": "auto", "class-imbalance": 1.0, "core-noise": 0.0, "corner": "top-right",
-    "download": False,
-}  # fmt: skip
-OF_THE_RECIPE = ("difficulty", "corner", "core-noise", "class-imbalance")
-OF_MADE_DATA = {"partition": "iid", "label-noise": 0.0, **OF_PAINTED_DATA}
-
-
-def own_data_contradiction(config: "RunConfig") -> str | None:
-    """Return what does not go with machines that have rows of their own, or with those that have not, or None."""
-    values = config.flat()
-    if not config.own_data:
-        given = [key for key in ("schema-file", "host-files") if values[key]]
-        if given:
-            return f"{given[0]} is {values[given[0]]!r}, but dataset is {config.dataset}; set dataset to csv"
-        for key in OF_THE_RECIPE if config.dataset in WHOLE_IMAGES else ():
-            if values[key] != OF_PAINTED_DATA[key]:
-                return f"{key} is {values[key]}, but dataset {config.dataset} changes whole images; leave {key} out"
-        return table_contradiction(config) if config.dataset in TABLES else None
-    about = f"but with dataset {config.dataset}"
-    for key, nothing in OF_MADE_DATA.items():
-        if values[key] != nothing:
-            return f"{key} is {values[key]}, {about} every machine has rows of its own; leave {key} out"
-    if config.robust == "central":
-        return f"robust is central, {about} the server holds no data; set robust to federated"
-    if config.evaluation_at == "server":
-        return (
-            f"evaluation-at is server, {about} the server holds no data; set evaluation-at to machines, or leave it out"
-        )
-    if config.dataset == "heart4":
-        if config.schema_file or config.host_files:
-            return "schema-file and host-files are for dataset csv; heart4 knows its own: leave them out"
-        if config.machines != 4:
-            return f"machines is {config.machines}, but heart4 has four hospitals; set machines to 4"
-    elif not config.schema_file:
-        return f"dataset is {config.dataset}, but schema-file is empty; name the TOML file that says what columns mean"
-    if config.model in OF_IMAGES and config.dataset != "image-folder":
-        return f"model is {config.model}, which needs images, {about} there are columns; set model to mlp or logistic"
-    return None
-
-
-def table_contradiction(config: "RunConfig") -> str | None:
-    """Return what is about images where the dataset is a table, or None."""
-    values = config.flat()
-    for key, nothing in OF_PAINTED_DATA.items():
-        if values[key] != nothing:
-            return f"{key} is {values[key]}, but dataset {config.dataset} is a table; leave {key} out"
-    if config.model in OF_IMAGES:
-        return (
-            f"model is {config.model}, which needs images, but dataset is {config.dataset}; set model to mlp or "
-            "logistic"
-        )
     return None
 
 
@@ -224,13 +171,20 @@ def size_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+JUDGES = (
+    own_data_contradiction,
+    picture_contradiction,
+    privacy_contradiction,
+    secure_contradiction,
+    size_contradiction,
+    validation_contradiction,
+    sparse_contradiction,
+)
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    judges = (
-        own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction,
-        validation_contradiction, sparse_contradiction,
-    )  # fmt: skip
-    if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
+    if (text := next(filter(None, (judge(config) for judge in JUDGES)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.errors",
         "fedjtt.seeding",
         "fedjtt.rules",
+        "fedjtt.data_rules",
         "fedjtt.choices",
         "fedjtt.automatic",
         "fedjtt.keys",
@@ -223,6 +224,7 @@ def test_tests_mirror_the_sources() -> None:
     elsewhere = {
         "fedjtt.server_app": "tests/test_equivalence.py, tests/test_flower_engine.py",
         "fedjtt.rules": "tests/test_config.py",
+        "fedjtt.data_rules": "tests/test_config.py",
         "fedjtt.choices": "tests/test_config.py",
         **{f"fedjtt.keys.{path.stem}": "tests/test_config.py" for path in (REPO / "fedjtt" / "keys").glob("*.py")},
         "fedjtt.data.options": "tests/data/test_sources.py",
@@ -236,6 +238,7 @@ def test_tests_mirror_the_sources() -> None:
         "strategies.reply_rules": "tests/strategies/test_acceptance.py",
         "strategies.conversation": "tests/strategies/test_staged.py, tests/strategies/test_faults.py",
         "experiments.commands": "tests/experiments/test_cli.py",
+        "experiments.data.show": "tests/experiments/test_cli.py",
         "experiments.deploy.finding": "tests/experiments/deploy/test_check.py",
         "experiments.deploy.loopback": "tests/experiments/deploy/test_local.py",
         "experiments.deploy.texts": "tests/experiments/deploy/test_layout.py",

@@ -27,6 +27,7 @@ OTHER: dict[str, Any] = {
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "machines": 11,
+    "image-size": 64, "image-cache": "there",
     "partition": "group-dirichlet", "dirichlet-alpha": 0.6, "max-error-fraction": 0.3,
     "clip-update-norm": 2.0, "noise-multiplier": 0.5, "count-noise": 1.5, "noise-seed": 4,
     "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),
@@ -85,7 +86,7 @@ def test_auto_is_what_the_source_names() -> None:
     backgrounds = {name: source.default_difficulty for name, source in painted.items() if source.default_difficulty}
     assert backgrounds == automatic.AUTO_DIFFICULTY
     assert set(choices.WHOLE_IMAGES) == painted.keys() - backgrounds.keys()
-    assert set(choices.TABLES) == SOURCES.keys() - painted.keys()
+    assert set(choices.UNPAINTED) == SOURCES.keys() - painted.keys()
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ BAD: dict[str, list[Any]] = {
     "core-noise": [-0.1, 1.1],
     "machines": [0, -1, 1.5, "many", math.inf, None, [1, 2]],
     "dirichlet-alpha": [0, -1, math.nan, math.inf],
+    "image-size": [0, -1, 1.5, "large"],
     "identify-epochs": [0, -1, 0.5],
     "identify-batch-size": [0],
     "identify-learning-rate": [0, -1, math.inf, math.nan],
@@ -333,6 +335,32 @@ def test_what_is_about_backgrounds_is_refused_where_the_whole_image_is_changed(
         RunConfig.parse({"dataset": dataset, key: value})
     config = RunConfig.parse({"dataset": dataset, "label-noise": 0.1, "spurious-strength": 0.98})
     assert RunConfig.parse(config.flat()) == config
+
+
+@pytest.mark.parametrize("dataset", choices.PICTURES)
+def test_auto_of_photographs(dataset: str) -> None:
+    config = RunConfig.parse({"dataset": dataset, "label-noise": 0.1})
+    assert (config.model, config.evaluation_at, config.image_size) == ("lenet", "server", 224)
+    assert (config.difficulty, config.spurious_strength) == ("auto", "auto")
+    assert RunConfig.parse(config.flat()) == config
+    assert RunConfig.parse({"dataset": dataset, "label-noise": 0.1, "image-cache": "there"}).run_id == config.run_id
+    assert RunConfig.parse({"dataset": dataset, "label-noise": 0.1, "image-size": 64}).run_id != config.run_id
+    assert RunConfig.parse({}).image_size == "auto"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"difficulty": "small"}, "difficulty is small, but dataset celeba is made of photographs; leave"),
+        ({"download": True}, "download is True, .* leave download out"),
+        ({"dataset": "digits", "image-size": 64}, "image-size is 64, but dataset is digits; .* leave it out"),
+        ({"dataset": "adult", "image-cache": "there"}, "image-cache is there, but dataset is adult; .* leave it out"),
+    ],
+)
+def test_what_does_not_go_with_photographs_or_without_them_is_one_line(changes: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunConfig.parse({"dataset": "celeba", **changes})
+    assert "\n" not in str(caught.value)
 
 
 def test_the_pull_of_fedprox_needs_fedprox() -> None:
@@ -636,11 +664,16 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
             continue
+        if key in ("image-size", "image-cache"):
+            of_photographs = {**base, "dataset": "celeba"}
+            same = RunConfig.parse({**of_photographs, key: value}).run_id == RunConfig.parse(of_photographs).run_id
+            assert same == (key in NOT_IN_ID)
+            continue
         if key == "model-depth":
             assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
-    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID
+    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID - {"image-cache"}
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]
     assert len(set(different)) == len(different)
 

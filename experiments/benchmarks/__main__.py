@@ -24,6 +24,7 @@ BENCHMARKS = {
     "methods": ("methods:run", "a round of every method against one of ERM, over ten machines"),
     "attribution": ("attribution:run", "projected gradients of every example against bare matrix products"),
     "sparse": ("sparse:run", "a masked training step against a dense one; sparse kernels against dense ones"),
+    "reading": ("reading:run", "photographs from the cache against decoding each time; memory of CelebA's index"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

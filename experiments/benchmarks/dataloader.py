@@ -11,6 +11,7 @@ from experiments.benchmarks.data_path import BATCH, SETTINGS, Epoch, fresh_lenet
 from experiments.benchmarks.harness import (
     Row,
     Setting,
+    channels_last,
     interleaved,
     medians_of,
     one_thread,
@@ -62,9 +63,9 @@ def run(setting: Setting) -> list[Row]:
     """Measure the ratio."""
     one_thread()
     dataset = spuco_mnist(setting.data_dir, 2_000 if setting.quick else SAMPLES).train
-    pictures = Pictures(dataset.x.permute(0, 2, 3, 1).contiguous().numpy(), dataset.label.tolist())
+    pictures = Pictures(channels_last(dataset).numpy(), dataset.label.tolist())
     small = spuco_mnist(setting.data_dir, 400).train
-    usual_epoch(Pictures(small.x.permute(0, 2, 3, 1).contiguous().numpy(), small.label.tolist()), small)
+    usual_epoch(Pictures(channels_last(small).numpy(), small.label.tolist()), small)
     sides = [lambda: timed(lambda: Epoch(dataset).advance()), lambda: timed(lambda: usual_epoch(pictures, dataset))]
     figures = interleaved(sides, setting.pairs)
     ours, theirs = medians_of(figures)

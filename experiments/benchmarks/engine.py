@@ -7,6 +7,7 @@ from torch.nn import functional
 from experiments.benchmarks.harness import (
     Row,
     Setting,
+    channels_last,
     interleaved,
     medians_of,
     one_thread,
@@ -50,7 +51,7 @@ class BareLoop:
         self.rows = [part.train.rows for part in spread(splits, config)]
         # What a bare loop would hold: images as rows of one array, the last axis the channels.
         self.data = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-        self.images = {split: data.x.permute(0, 2, 3, 1).contiguous() for split, data in self.data.items()}
+        self.images = {split: channels_last(data) for split, data in self.data.items()}
         shape = tuple(splits.train.x.shape[1:])
         start = build_model("lenet", shape, splits.train.num_labels, torch_generator(config.seed, "weights"))
         self.start = [p.detach().clone() for p in start.module.parameters()]

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.sampling import stored
 from fedjtt.hosts import DATA_VARIABLE
 from fedjtt.provide import fast_layout, splits_of
 
@@ -133,6 +135,11 @@ def images_folder(scratch: Path) -> tuple[Path, str]:
         (raw / f"{part}-images-idx3-ubyte").write_bytes(image_header + images.tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(label_header + digits.tobytes())
     return raw.parents[1], f"random images in MNIST's shape ({DATA_VARIABLE} names no folder with MNIST)"
+
+
+def channels_last(dataset: GroupedDataset) -> Tensor:
+    """Return a dataset's images in memory, ``[n, height, width, channels]``."""
+    return stored(dataset.x, torch.arange(len(dataset))).permute(0, 2, 3, 1).contiguous()
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ from experiments.deploy import loopback, warm
 from experiments.deploy.check import read_place
 from experiments.deploy.layout import init
 from experiments.deploy.start import run_and_recover
-from experiments.flower_engine import data_place, flower_environment
+from experiments.flower_engine import data_places, flower_environment
 from experiments.flower_process import kept, last_line, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
@@ -62,7 +62,7 @@ def execute_local(
     with folder.begun():
         shutil.rmtree(folder.path / loopback.LOGS, ignore_errors=True)
         with local_deployment(config, deadline, warm_apps) as home:
-            run_config = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
+            run_config = config.replace(out=str(folder.path.absolute()), **data_places(config))
             server = read_place(home / "hosts" / "server")
             try:
                 run_and_recover(home, server, run_config, folder, observer, deadline=deadline)

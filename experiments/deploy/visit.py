@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from experiments.flower_engine import data_place, watch, write_app
+from experiments.flower_engine import data_places, watch, write_app
 from fedjtt.config import RunConfig
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
@@ -23,7 +23,7 @@ def run_over(
         The run's own; its name must be no other run's over this deployment.
     """
     folder.begin()
-    placed = config.replace(out=str(folder.path.absolute()), data_dir=data_place(config))
+    placed = config.replace(out=str(folder.path.absolute()), **data_places(config))
     own = home / f"run-{folder.path.name}"  # for the app, and for Flower's log of it
     own.mkdir()
     watch(home, write_app(own / "app", placed), placed, folder, observer, deadline=deadline)

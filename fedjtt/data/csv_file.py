@@ -68,7 +68,9 @@ class CsvFile:
         )
 
 
-def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), comment: str = "") -> CsvFile:
+def read_csv(
+    path: Path, delimiter: str = ",", names: Sequence[str] = (), comment: str = "", only: Sequence[str] = ()
+) -> CsvFile:
     """Read a UTF-8 CSV file with a header.
 
     Empty lines are passed over; what is quoted may hold delimiters and line breaks.
@@ -80,6 +82,8 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
         them is one, and its other names do not count.
     comment : str
         How lines begin that are passed over; empty: none are.
+    only : sequence of str
+        The columns to keep of a wide file; none: all.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
     header: tuple[str, ...] = tuple(names)
     rows: list[list[str]] = []
     lines: list[int] = []
+    kept: list[int] = []
     begin = 1
     try:
         for cells in reader:
@@ -102,10 +107,11 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
                 continue
             if not header:
                 header = tuple(row)
+                kept = [CsvFile(path, header, [], []).index_of(name, name) for name in only]
                 continue
             if len(row) != len(header):
                 raise _ragged(path, line, row, header)
-            rows.append(row)
+            rows.append([row[place] for place in kept] if only else row)
             lines.append(line)
     except csv.Error as error:
         raise DataError(
@@ -117,7 +123,7 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
             f"{path}, row 1: the file {what}; give it a header and a line for every example",
             f"{path.name}, row 1: the file {what}",
         )
-    return CsvFile(path, header, rows, lines)
+    return CsvFile(path, tuple(only) or header, rows, lines)
 
 
 def _decoded(path: Path, delimiter: str) -> str:

@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fedjtt.data.image_rows import ImageRows
 from fedjtt.errors import DataError
 
 
 @dataclass(frozen=True)
 class GroupedDataset:
-    """Examples held in memory, one row each.
+    """Examples, one row each.
 
     Attributes
     ----------
-    x : Tensor
-        uint8 ``[n, ...]`` (images, scaled to [0, 1] when a batch is made) or float32 ``[n, ...]``.
+    x : Tensor or ImageRows
+        uint8 ``[n, ...]`` (images, scaled to [0, 1] when a batch is made) or float32 ``[n, ...]``; or images on disk,
+        read when a batch is made. :func:`fedjtt.data.sampling.gather` makes batches of either.
     label : Tensor
         int64 ``[n]``, from 0 to ``num_labels - 1``.
     attribute : Tensor or None
@@ -27,7 +29,7 @@ class GroupedDataset:
         Sizes of the two alphabets, also of values that do not occur.
     """
 
-    x: Tensor
+    x: Tensor | ImageRows
     label: Tensor
     attribute: Tensor | None
     id: Tensor
@@ -70,7 +72,7 @@ class GroupedDataset:
         return torch.bincount(self.group, minlength=self.num_groups)
 
     def take(self, rows: Tensor | Sequence[int]) -> "GroupedDataset":
-        """Return the given rows as a dataset of their own (a copy of the rows, same alphabets and ids)."""
+        """Return the given rows as a dataset of their own (a copy of what is in memory, same alphabets and ids)."""
         index = torch.as_tensor(rows, dtype=torch.int64)
         return replace(
             self,

@@ -1,9 +1,6 @@
 """Images in a folder, listed in a manifest: a CSV with path, label, split and, where it is known, attribute."""
 
 import hashlib
-import struct
-import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fedjtt.data.cells import Value, value_of
+from fedjtt.data.decoding import BadImageError, decode
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host_file import HostFile, split_of
 from fedjtt.data.host_format import HostFormat
@@ -24,19 +22,7 @@ from fedjtt.errors import ConfigError
 CHANNELS = {"RGB": 3, "L": 1}
 """How many channels an image of each mode has."""
 
-_DEEP_MODES = ("I", "F")  # more than 8 bits a channel; Pillow would cut them off at 255
 _MISSING = {value_of(token.casefold()) for token in MISSING}
-# What Pillow raises over damaged files, each by another decoder.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True)
@@ -219,19 +205,10 @@ def _dataset(rows: list[_Row], file: HostFile, schema: ImageSchema) -> GroupedDa
 
 def _pixels(each: _Row, file: HostFile, schema: ImageSchema) -> np.ndarray:
     """Return an image, uint8 ``[channels, height, width]``, upright as its camera says."""
-    text = file.text(each.row, "path")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd but harmless metadata
-            with Image.open(each.path) as image:
-                deep = image.mode.split(";")[0] in _DEEP_MODES
-                upright = image if deep else ImageOps.exif_transpose(image).convert(schema.mode)
-    except _DAMAGE as error:
-        said = " ".join(str(error).split())
-        raise file.error(
-            each.row, "path", f"{text!r} is damaged or no image ({said}); replace it or drop the row"
-        ) from None
-    if deep:
-        raise file.error(each.row, "path", f"{text!r} has more than 8 bits a channel ({image.mode}); convert it to 8")
+        upright = decode(each.path, schema.mode)
+    except BadImageError as error:
+        text = file.text(each.row, "path")
+        raise file.error(each.row, "path", f"{text!r} {error}; replace it or drop the row") from None
     resized = upright.resize((schema.width, schema.height), Image.Resampling.BILINEAR)
     return np.asarray(resized).reshape(schema.height, schema.width, -1).transpose(2, 0, 1)

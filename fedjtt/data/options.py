@@ -4,8 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedjtt.data.recipes import PUBLISHED_SIZE
 from fedjtt.data.spurious import BOXES, CORNERS
 from fedjtt.errors import ConfigError, nearest
+
+NO_CACHE = "none"
+"""The value of ``image-cache`` that keeps nothing."""
 
 
 def cache_dir() -> Path:
@@ -22,8 +26,8 @@ class DataOptions:
     dataset : str
         A name in :data:`fedjtt.data.sources.SOURCES`.
     data_dir : Path or None
-        Where the files are: the folder that holds ``MNIST/raw``, ``adult`` or ``compas``. None: fedjtt's own folder in
-        the user's cache.
+        Where the files are: the folder that holds ``MNIST/raw``, ``adult`` and so on. None: fedjtt's own folder in the
+        user's cache.
     download : bool
         Whether files that are missing may be downloaded.
     difficulty : str
@@ -36,6 +40,10 @@ class DataOptions:
         Train examples of the first label over those of the last, from 1; 1: as many as there are.
     label_noise, core_noise : float
         Shares of the train examples with a wrong label and with a damaged digit, in [0, 1].
+    image_size : int
+        Side in pixels of photographs.
+    image_cache : str
+        Folder of decoded photographs; empty: in fedjtt's own; ``none``: they are not kept.
     seed : int
         The run's seed; the data depends on it and never on the method.
     """
@@ -50,6 +58,13 @@ class DataOptions:
     class_imbalance: float = 1.0
     label_noise: float = 0.0
     core_noise: float = 0.0
+    image_size: int = PUBLISHED_SIZE
+    image_cache: str = ""
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds the datasets' files and folders."""
+        return self.data_dir if self.data_dir is not None else cache_dir()
 
     def __post_init__(self) -> None:
         """Refuse unknown names and shares that are none."""
@@ -61,6 +76,8 @@ class DataOptions:
                 raise ConfigError(f"{name} is {value!r}; allowed are {', '.join(allowed)}{nearest(value, allowed)}")
         if not 0 < self.spurious_strength <= 1:
             raise ConfigError(f"spurious-strength is {self.spurious_strength}; give a number above 0 and at most 1")
+        if self.image_size < 1:
+            raise ConfigError(f"image-size is {self.image_size}; give a whole number of pixels from 1")
         if not self.class_imbalance >= 1:
             raise ConfigError(f"class-imbalance is {self.class_imbalance}; give a number from 1")
         for name, share in (("label-noise", self.label_noise), ("core-noise", self.core_noise)):

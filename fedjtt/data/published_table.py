@@ -10,7 +10,7 @@ from fedjtt.data.encoding import Encoding, encode
 from fedjtt.data.grouped import Splits
 from fedjtt.data.host_table import TEST, TRAIN, VALIDATION, HostTable
 from fedjtt.data.moments import moments_of
-from fedjtt.data.options import DataOptions, cache_dir
+from fedjtt.data.options import DataOptions
 from fedjtt.data.spurious import noisy_labels
 from fedjtt.data.stratify import apportion, shuffled_classes, take_first
 from fedjtt.errors import DataError
@@ -25,8 +25,7 @@ def find_file(options: DataOptions, name: str) -> Path:
     DataError
         It is not there.
     """
-    root = options.data_dir if options.data_dir is not None else cache_dir()
-    path = root / options.dataset / name
+    path = options.root / options.dataset / name
     if not path.is_file():
         raise DataError(
             f"{options.dataset}'s file {path} is missing; set --data-dir or FEDJTT_DATA to the folder that holds "

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fedjtt.data.image_rows import ImageRows
 from fedjtt.errors import DataError
 
 
@@ -62,13 +63,21 @@ def draw_batches(weights: Tensor, batch_size: int, steps: int, generator: torch.
     return shuffled_passes(weights, batch_size, steps, generator)
 
 
-def gather(x: Tensor, rows: Tensor) -> Tensor:
-    """Return the rows of x as float32, images (uint8) scaled to [0, 1].
+def stored(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
+    """Return the rows of x as they are stored: images that have not been read yet are read now.
 
     Images keep the channels-last layout in which they are stored: the convolutions are faster in it.
     """
+    if isinstance(x, ImageRows):
+        return x.read(rows)
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        batch = x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-    else:
-        batch = x.index_select(0, rows)
+        return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+    return x.index_select(0, rows)
+
+
+def gather(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
+    """Return the rows of x as float32, images (uint8) scaled to [0, 1] or, where they say how, standardised."""
+    batch = stored(x, rows)
+    if isinstance(x, ImageRows):
+        return x.standardised(batch)
     return batch.float().div_(255) if batch.dtype == torch.uint8 else batch

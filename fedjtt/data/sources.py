@@ -5,13 +5,16 @@ from dataclasses import dataclass, replace
 
 from fedjtt.data.adult import load_adult
 from fedjtt.data.bffhq import load_bffhq
+from fedjtt.data.celeba import CELEBA
 from fedjtt.data.coloured_mnist import load_coloured_mnist
 from fedjtt.data.compas import load_compas
 from fedjtt.data.corrupted_cifar10 import load_corrupted_cifar10
 from fedjtt.data.digits import load_digits
+from fedjtt.data.findings import Findings, count_splits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.options import DataOptions
 from fedjtt.data.spuco_mnist import load_spuco_mnist
+from fedjtt.data.waterbirds import WATERBIRDS
 from fedjtt.errors import ConfigError, nearest
 
 
@@ -29,6 +32,8 @@ class Source:
         What a run takes when it says nothing else; None where nothing is painted.
     needs_files : bool
         Whether it reads files that are not part of the installation.
+    look : Callable or None
+        Looks for damage in all of its files and counts the groups; None: what the loader refuses is all the damage.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Source:
     default_strength: float | None
     default_difficulty: str | None
     needs_files: bool
+    look: Callable[[DataOptions], Findings] | None = None
 
 
 SOURCES = {
@@ -98,6 +104,24 @@ SOURCES = {
             default_difficulty=None,
             needs_files=True,
         ),
+        Source(
+            name="waterbirds",
+            summary="Waterbirds: land- or waterbird, by background; needs waterbirds_v1.0/metadata.csv and its images",
+            loader=WATERBIRDS.load,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+            look=WATERBIRDS.look,
+        ),
+        Source(
+            name="celeba",
+            summary="CelebA: blond hair, by sex; needs celeba_v1.0 with two lists and 202,599 images",
+            loader=CELEBA.load,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+            look=CELEBA.look,
+        ),
     )
 }
 """Every dataset by name."""
@@ -124,3 +148,15 @@ def default_options(dataset: str, seed: int = 0) -> DataOptions:
 def load(options: DataOptions) -> Splits:
     """Return the dataset that the options describe."""
     return source(options.dataset).loader(options)
+
+
+def look(options: DataOptions) -> Findings:
+    """Return what the dataset's files hold, damage included where the source can go on after it.
+
+    Raises
+    ------
+    DataError
+        Where the files cannot be read at all.
+    """
+    chosen = source(options.dataset)
+    return count_splits(chosen.loader(options)) if chosen.look is None else chosen.look(options)

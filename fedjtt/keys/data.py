@@ -12,7 +12,8 @@ class DataKeys(Keys):
     dataset: str = choice(
         "digits",
         DATASETS,
-        "dataset to train on; adult, compas: tables; csv, heart4, image-folder: every machine has rows of its own",
+        "dataset to train on; adult, compas: tables; waterbirds, celeba: photographs; csv, heart4, image-folder: every "
+        "machine has rows of its own",
     )
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
     schema_file: str = Field(
@@ -44,5 +45,13 @@ class DataKeys(Keys):
     )
     label_noise: float = Field(0.0, ge=0, lt=1, description="share of train labels replaced by another")
     core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
+    image_size: int | Auto = Field(
+        "auto", description="side in pixels to which photographs are brought; auto: 224, as published"
+    )
+    image_cache: str = Field(
+        "",
+        description="folder in which decoded photographs are kept, in one file for all processes and runs; empty: "
+        "fedjtt/images in the user's cache; none: they are decoded anew in every epoch",
+    )
     partition: str = choice("iid", PARTITIONS, "how the train data is spread over the machines")
     dirichlet_alpha: float = Field(0.5, gt=0, description="concentration of the dirichlet partitions; small is uneven")

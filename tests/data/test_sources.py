@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fedjtt.choices import DATA_KEYS, TABLES, WHOLE_IMAGES
+from fedjtt.choices import DATA_KEYS, UNPAINTED, WHOLE_IMAGES
 from fedjtt.config import kebab
 from fedjtt.data.options import DataOptions
 from fedjtt.data.sources import SOURCES, default_options, load
@@ -11,20 +11,20 @@ from fedjtt.errors import ConfigError
 
 
 def test_the_registry_names_every_source_and_its_defaults() -> None:
-    assert list(SOURCES) == ["digits", "spuco-mnist", "coloured-mnist", "corrupted-cifar10", "bffhq", "adult", "compas"]
+    assert list(SOURCES) == ["digits", "spuco-mnist", *WHOLE_IMAGES, *UNPAINTED]
     assert all(name == source.name for name, source in SOURCES.items())
     assert (SOURCES["digits"].default_strength, SOURCES["digits"].default_difficulty) == (0.9, "large")
     assert (SOURCES["spuco-mnist"].default_strength, SOURCES["spuco-mnist"].default_difficulty) == (0.995, "medium")
     assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in WHOLE_IMAGES} == {
         (0.995, None)
     }
-    assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in TABLES} == {(None, None)}
-    assert [source.needs_files for source in SOURCES.values()] == [False, True, True, True, True, True, True]
+    assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in UNPAINTED} == {(None, None)}
+    assert [source.name for source in SOURCES.values() if not source.needs_files] == ["digits"]
 
 
 def test_what_is_asked_of_the_data_is_named_by_the_keys_that_tell_data_apart() -> None:
     """A key that a cache or an analysis did not know would mix runs on different data."""
-    asked = {kebab(field.name) for field in fields(DataOptions)} - {"data-dir", "download", "seed"}
+    asked = {kebab(field.name) for field in fields(DataOptions)} - {"data-dir", "image-cache", "download", "seed"}
     assert asked == set(DATA_KEYS)
 
 
@@ -47,6 +47,7 @@ def test_an_unknown_dataset_is_refused_with_the_nearest_name(name: str, nearest:
         ({"spurious_strength": 1.01}, "spurious-strength is 1.01"),
         ({"spurious_strength": float("nan")}, "spurious-strength is nan"),
         ({"label_noise": -0.1}, "label-noise is -0.1"),
+        ({"image_size": 0}, "image-size is 0; give a whole number of pixels"),
         ({"core_noise": 2.0}, "core-noise is 2.0"),
     ],
 )

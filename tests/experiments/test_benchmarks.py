@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments.benchmarks import __main__ as index
-from experiments.benchmarks import methods
+from experiments.benchmarks import methods, reading
 from experiments.benchmarks.engine import CONFIG, BareLoop
 from experiments.benchmarks.harness import (
     Row,
@@ -146,3 +146,17 @@ def test_a_methods_rounds_are_timed_on_few_examples(name: str) -> None:
     splits = tiny_splits()
     variant = {**methods.VARIANTS[name], "machines": 3, "model": "mlp", "batch-size": 4, "dataset": "digits"}
     assert 0 < methods.seconds_of(variant, splits, 8) < 60
+
+
+def test_an_index_of_celebas_form_is_links_to_a_few_photographs(tmp_path: Path) -> None:
+    reading.write_celeba(tmp_path, 40, 5)
+    images = tmp_path / "celeba_v1.0" / "img_align_celeba"
+    assert {path.stat().st_ino for path in images.iterdir()} == {
+        (images / f"{number:06}.jpg").stat().st_ino for number in range(1, 6)
+    }
+    splits = reading.opened(tmp_path, "none", 16)
+    # 40 x .8034 = 32.1 and 40 x .9015 = 36.1: rows 0 to 32, 33 to 36 and 37 to 39
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [33, 4, 3]
+    reading.epoch(splits)
+    assert 0 < reading.peak_of_index(tmp_path, 8) < 20
+    assert list((tmp_path / "cache").iterdir())

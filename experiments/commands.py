@@ -13,7 +13,7 @@ from experiments.explanation import show
 from experiments.grid import Grid
 from experiments.progress import RunProgress, SweepProgress
 from experiments.sweep import prepare_sweep, run_name, run_sweep
-from fedjtt.choices import TABLES
+from fedjtt.choices import TABLES, TEXTS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits, majority_attribute
 from fedjtt.data.partition import unevenness
@@ -122,6 +122,8 @@ def data_command(config: RunConfig | None, sheet: Path | None, console: Console)
     splits = splits_of(config)
     parts = [part.train.rows for part in machines_of(config)]
     console.print(_group_table(splits, config))
+    for note in splits.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{config.machines} machines, partition {config.partition}: {min(map(len, parts))} to {max(map(len, parts))} "
         f"train examples each, unevenness of the groups {unevenness(parts, splits.train):.3f} (0: alike, 1: disjoint)",
@@ -157,7 +159,9 @@ def _host_table(config: RunConfig) -> Table:
 
 
 def _group_table(splits: Splits, config: RunConfig) -> Table:
-    painted = f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in TABLES else ""
+    painted = (
+        f"{config.difficulty}, strength {config.spurious_strength}, " if config.dataset not in (*TABLES, *TEXTS) else ""
+    )
     title = f"{config.dataset}, {painted}seed {config.seed}"
     table = Table("label", "attribute", "train", "validation", "test", "", title=title, title_justify="left")
     majority = majority_attribute(splits.train)

@@ -6,9 +6,13 @@ OWN_DATA = ("csv", "heart4", "image-folder")
 TABLES = ("adult", "compas")
 """Published tables: nothing is painted on them."""
 
-DATASETS = ("digits", "spuco-mnist", *TABLES, *OWN_DATA)
+TEXTS = ("sick", "civilcomments", "multinli")
+"""Texts, and pairs of them: what a network sees is tokens."""
+
+DATASETS = ("digits", "spuco-mnist", *TABLES, *TEXTS, *OWN_DATA)
 DATA_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
+    "max-length", "text-model",
 )  # fmt: skip
 """Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
 
@@ -21,7 +25,19 @@ WITH_GROUPS = ("balance", "group-dro")
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
 
-SIZED_BY: dict[str, tuple[str, ...]] = {"lenet": ("width",), "mlp": ("width", "depth"), "logistic": ()}
+TRANSFORMERS = ("bert", "distilbert")
+"""Networks that the extra ``text`` is needed for: pretrained ones, each with a tokenizer of its own."""
+
+OF_TEXT = ("bag-of-embeddings", *TRANSFORMERS)
+"""Networks that take tokens only."""
+
+SIZED_BY: dict[str, tuple[str, ...]] = {
+    "lenet": ("width",),
+    "mlp": ("width", "depth"),
+    "logistic": (),
+    "bag-of-embeddings": ("width",),
+    **dict.fromkeys(TRANSFORMERS, ()),
+}
 """Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
 
 GROUPS = ("true", "inferred", "class")

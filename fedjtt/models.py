@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedjtt.bag_of_embeddings import BagOfEmbeddings
 from fedjtt.choices import SIZED_BY
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.pretrained_text import PretrainedText
 
 
 def _times(units: int, width: float) -> int:
@@ -97,7 +99,13 @@ class Logistic(nn.Module):
 
 
 ModelBuilder = Callable[[tuple[int, ...], int], nn.Module]
-MODELS: dict[str, Callable[..., nn.Module]] = {"lenet": LeNet, "mlp": MLP, "logistic": Logistic}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "lenet": LeNet,
+    "mlp": MLP,
+    "logistic": Logistic,
+    "bag-of-embeddings": BagOfEmbeddings,
+}
+"""Networks whose initial values are drawn, by name."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +150,11 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            module.weight.fill_(1.0)
+            module.bias.fill_(0.0)
         elif next(module.parameters(recurse=False), None) is not None:
             raise ConfigError(f"no initial values are defined for a layer of type {type(module).__name__}")
 
@@ -208,6 +221,8 @@ def build_model(
     _make_room(module)
     with torch.no_grad():
         _initialise(module, generator)
+        if isinstance(module, PretrainedText):
+            module.load_pretrained()
     return FlatModel(module.to(device))
 
 

@@ -1,9 +1,10 @@
 """What a run configuration may not say beyond each key's own bounds: one line for each contradiction."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import SIZED_BY, TABLES
+from fedjtt.choices import OF_TEXT, SIZED_BY, TABLES, TEXTS, TRANSFORMERS
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -89,6 +90,29 @@ def table_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def text_contradiction(config: "RunConfig") -> str | None:
+    """Return what is about texts where there are none, or about other things where there are, or None."""
+    values, model = config.flat(), model_of(config)
+    if config.dataset not in TEXTS:
+        if model in OF_TEXT:
+            return f"model is {model}, which needs texts, but dataset is {config.dataset}; set dataset to {_or(TEXTS)}"
+        given = [key for key in ("max-length", "text-model") if values[key] != "auto"]
+        about = f"but dataset {config.dataset} has no texts; leave it out"
+        return f"{given[0]} is {values[given[0]]}, {about}" if given else None
+    for key, nothing in OF_PAINTED_DATA.items():
+        if values[key] != nothing and not (key == "download" and model in TRANSFORMERS):
+            return f"{key} is {values[key]}, but dataset {config.dataset} is text; leave {key} out"
+    if model not in OF_TEXT:
+        return f"model is {model}, but dataset {config.dataset} is text; set model to {_or(OF_TEXT)}"
+    if config.text_model != "auto" and model not in TRANSFORMERS:
+        return f"text-model is {config.text_model}, but model is {model}; set model to {_or(TRANSFORMERS)}"
+    return None
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def privacy_contradiction(config: "RunConfig") -> str | None:
     """Return what would undo clipping or noise, or None."""
     values = config.flat()
@@ -160,16 +184,24 @@ def size_contradiction(config: "RunConfig") -> str | None:
     model = model_of(config)
     for size in ("width", "depth"):
         name, fitting = f"model_{size}", [name for name, sizes in SIZED_BY.items() if size in sizes]
+        others = [each for each in fitting if (each in OF_TEXT) == (config.dataset in TEXTS)]
         value = getattr(config, name)
         if model not in fitting and value != type(config).model_fields[name].default:
             key = f"model-{size}"
-            return f"{key} is {value}, but model is {model}; leave {key} out, or set model to {' or '.join(fitting)}"
+            instead = f", or set model to {' or '.join(others)}" if others else ""
+            return f"{key} is {value}, but model is {model}; leave {key} out{instead}"
     return None
 
 
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    judges = (own_data_contradiction, privacy_contradiction, secure_contradiction, size_contradiction)
+    judges = (
+        own_data_contradiction,
+        text_contradiction,
+        privacy_contradiction,
+        secure_contradiction,
+        size_contradiction,
+    )
     if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":

@@ -33,6 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.secagg",
         "fedjtt.data",
         "fedjtt.models",
+        "fedjtt.bag_of_embeddings",
+        "fedjtt.pretrained_text",
         "fedjtt.objectives",
         "fedjtt.optimisers",
         "fedjtt.l1_logistic",
@@ -68,6 +70,7 @@ ONLY_IN = {
     "pydantic": ("fedjtt.config", "fedjtt.keys"),
     "sklearn": ("fedjtt.data", "experiments"),
     "torchvision": ("fedjtt.data", "experiments"),
+    "transformers": ("fedjtt.pretrained_text",),
 }
 
 
@@ -225,6 +228,7 @@ def test_tests_mirror_the_sources() -> None:
         **{f"fedjtt.keys.{path.stem}": "tests/test_config.py" for path in (REPO / "fedjtt" / "keys").glob("*.py")},
         "fedjtt.data.options": "tests/data/test_sources.py",
         "fedjtt.data.published_table": "tests/data/test_adult.py, tests/data/test_compas.py",
+        "fedjtt.data.text_table": "tests/data/test_sick.py, tests/data/test_civilcomments.py, tests/data/test_multinli.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.minority": "tests/methods/test_jtt.py, tests/methods/test_grouping.py",
         "fedjtt.methods.base": "tests/test_records.py, tests/methods",

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fedjtt.errors import DataError, nearest
 
@@ -68,7 +69,14 @@ class CsvFile:
         )
 
 
-def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), comment: str = "") -> CsvFile:
+def read_csv(
+    path: Path,
+    delimiter: str = ",",
+    names: Sequence[str] = (),
+    comment: str = "",
+    quotes: bool = True,
+    only: Sequence[str] = (),
+) -> CsvFile:
     """Read a UTF-8 CSV file with a header.
 
     Empty lines are passed over; what is quoted may hold delimiters and line breaks.
@@ -80,6 +88,10 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
         them is one, and its other names do not count.
     comment : str
         How lines begin that are passed over; empty: none are.
+    quotes : bool
+        Whether a cell may be quoted; in a file without quotes the sign stands for itself.
+    only : sequence of str
+        The columns to keep, of a file that would fill the memory with others; empty: all.
 
     Raises
     ------
@@ -88,11 +100,13 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
         quote that is not closed, no row at all. Its text names the file, the row and, where there is one, the column.
     """
     text = _decoded(path, delimiter)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    source = io.StringIO(text, newline="")
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    reader = csv.reader(source, delimiter=delimiter, strict=True, quoting=quoting)
     header: tuple[str, ...] = tuple(names)
     rows: list[list[str]] = []
     lines: list[int] = []
-    begin = 1
+    kept, begin = list[int](), 1
     try:
         for cells in reader:
             row, line, begin = [cell.strip() for cell in cells], begin, reader.line_num + 1
@@ -102,22 +116,19 @@ def read_csv(path: Path, delimiter: str = ",", names: Sequence[str] = (), commen
                 continue
             if not header:
                 header = tuple(row)
+                kept = [CsvFile(path, header, [], []).index_of(name, name) for name in only]
                 continue
             if len(row) != len(header):
                 raise _ragged(path, line, row, header)
-            rows.append(row)
+            rows.append([row[place] for place in kept] if only else row)
             lines.append(line)
     except csv.Error as error:
         raise DataError(
             f"{path}, row {begin}: {error}; check the quotes of this row", f"{path.name}, row {begin}"
         ) from None
     if not rows:
-        what = "has a header and no rows" if header else "is empty"
-        raise DataError(
-            f"{path}, row 1: the file {what}; give it a header and a line for every example",
-            f"{path.name}, row 1: the file {what}",
-        )
-    return CsvFile(path, header, rows, lines)
+        raise _empty(path, header)
+    return CsvFile(path, tuple(only) or header, rows, lines)
 
 
 def _decoded(path: Path, delimiter: str) -> str:
@@ -153,6 +164,14 @@ def _position(content: bytes, start: int, delimiter: str) -> str:
     header = content.split(b"\n", 1)[0].decode("utf-8-sig", "replace").split(delimiter)
     name = repr(header[number].strip()) if row > 1 and number < len(header) else str(number + 1)
     return f"row {row}, column {name}"
+
+
+def _empty(path: Path, header: Sequence[str]) -> DataError:
+    what = "has a header and no rows" if header else "is empty"
+    return DataError(
+        f"{path}, row 1: the file {what}; give it a header and a line for every example",
+        f"{path.name}, row 1: the file {what}",
+    )
 
 
 def _ragged(path: Path, line: int, row: list[str], header: Iterable[str]) -> DataError:

@@ -22,8 +22,8 @@ class DataOptions:
     dataset : str
         A name in :data:`fedjtt.data.sources.SOURCES`.
     data_dir : Path or None
-        Where the files are: the folder that holds ``MNIST/raw``, ``adult`` or ``compas``. None: fedjtt's own folder in
-        the user's cache.
+        Where the files are: the folder that holds ``MNIST/raw``, ``adult``, ``sick`` or another dataset's folder.
+        None: fedjtt's own folder in the user's cache.
     download : bool
         Whether files that are missing may be downloaded.
     difficulty : str
@@ -36,6 +36,10 @@ class DataOptions:
         Train examples of the first label over those of the last, from 1; 1: as many as there are.
     label_noise, core_noise : float
         Shares of the train examples with a wrong label and with a damaged digit, in [0, 1].
+    max_length : int
+        Tokens of a text that are read.
+    text_model : str
+        The pretrained model whose tokenizer cuts texts, a folder or a name; empty: words are hashed.
     seed : int
         The run's seed; the data depends on it and never on the method.
     """
@@ -50,6 +54,8 @@ class DataOptions:
     class_imbalance: float = 1.0
     label_noise: float = 0.0
     core_noise: float = 0.0
+    max_length: int = 0
+    text_model: str = ""
 
     def __post_init__(self) -> None:
         """Refuse unknown names and shares that are none."""

@@ -17,16 +17,20 @@ from fedjtt.errors import DataError
 from fedjtt.seeding import numpy_generator
 
 
+def folder_of(options: DataOptions) -> Path:
+    """Return the folder of the dataset's name in the data-dir."""
+    return (options.data_dir if options.data_dir is not None else cache_dir()) / options.dataset
+
+
 def find_file(options: DataOptions, name: str) -> Path:
-    """Return where a file of the dataset is: in the folder of the dataset's name in the data-dir.
+    """Return where a file of the dataset is in its folder.
 
     Raises
     ------
     DataError
         It is not there.
     """
-    root = options.data_dir if options.data_dir is not None else cache_dir()
-    path = root / options.dataset / name
+    path = folder_of(options) / name
     if not path.is_file():
         raise DataError(
             f"{options.dataset}'s file {path} is missing; set --data-dir or FEDJTT_DATA to the folder that holds "
@@ -40,15 +44,20 @@ def hold_out(table: HostTable, options: DataOptions, validation: float, test: fl
     if table.attribute is None or table.schema.attribute is None:
         raise DataError(f"{table.source} has no attribute to split by")
     width = len(table.schema.attribute.values)
-    group = torch.from_numpy(table.label * width + table.attribute)
+    group = table.label * width + table.attribute
+    return replace(table, split=draw_split(group, width * len(table.schema.label.values), options, validation, test))
+
+
+def draw_split(group: np.ndarray, groups: int, options: DataOptions, validation: float, test: float) -> np.ndarray:
+    """Return every row's part, drawn by seed: shares of all rows are held out, of every group alike."""
     chance = numpy_generator(options.seed, f"data/{options.dataset}/split")
-    left = shuffled_classes(group, width * len(table.schema.label.values), chance)
-    split = np.full(len(table), TRAIN)
+    left = shuffled_classes(torch.from_numpy(group), groups, chance)
+    split = np.full(len(group), TRAIN)
     for part, share in ((TEST, test), (VALIDATION, validation)):
         counts = np.array([len(rows) for rows in left])
-        taken, left = take_first(left, apportion(counts, round(share * len(table))))
+        taken, left = take_first(left, apportion(counts, round(share * len(group))))
         split[taken.numpy()] = part
-    return replace(table, split=split)
+    return split
 
 
 def splits_of_tables(table: HostTable, test: HostTable | None, options: DataOptions) -> Splits:

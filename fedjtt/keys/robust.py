@@ -75,9 +75,18 @@ class RobustKeys(Keys):
         "auto",
         description="share of the machines that train in a federated round, (0, 1], drawn by seed; auto: 10 machines",
     )
-    model: str = choice("auto", ("auto", *SIZED_BY), "network; auto: lenet for images, mlp for columns")
+    model: str = choice(
+        "auto",
+        ("auto", *SIZED_BY),
+        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; bert and distilbert need the "
+        "extra text",
+    )
     model_width: float = Field(
-        1.0, gt=0, le=64, description="factor on the channels and hidden units of lenet and mlp, rounded, at least 1"
+        1.0,
+        gt=0,
+        le=64,
+        description="factor on the channels, hidden units and embeddings of lenet, mlp and bag-of-embeddings, rounded, "
+        "at least 1",
     )
     model_depth: int = Field(2, ge=1, le=64, description="hidden layers of the mlp")
     selection: str = choice(

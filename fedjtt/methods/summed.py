@@ -56,7 +56,11 @@ FORMS: Mapping[str, Form] = {
     "judge": Form(_REPORT),
     "tally": Form(("counts",), timed=False),
     "fit": Form(weighted=("weights", "average", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)),
-    "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
+    "assess": Form(
+        ("correct", "count", "reference-correct", "reference-count", "kind-correct", "kind-count"),
+        alike=("attributes",),
+        timed=False,
+    ),
     "spectrum": Form(("count",), sums=("sums",), alike=("width",), timed=False),
 }
 """By action; no other reply of a run has anything to hide in a sum, and identify = peers is refused."""

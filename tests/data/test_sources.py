@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from fedjtt.choices import DATA_KEYS, TABLES
+from fedjtt.choices import DATA_KEYS, TABLES, TEXTS
 from fedjtt.config import kebab
 from fedjtt.data.options import DataOptions
 from fedjtt.data.sources import SOURCES, default_options, load
@@ -11,12 +11,14 @@ from fedjtt.errors import ConfigError
 
 
 def test_the_registry_names_every_source_and_its_defaults() -> None:
-    assert list(SOURCES) == ["digits", "spuco-mnist", "adult", "compas"]
+    assert list(SOURCES) == ["digits", "spuco-mnist", "adult", "compas", "sick", "civilcomments", "multinli"]
     assert all(name == source.name for name, source in SOURCES.items())
     assert (SOURCES["digits"].default_strength, SOURCES["digits"].default_difficulty) == (0.9, "large")
     assert (SOURCES["spuco-mnist"].default_strength, SOURCES["spuco-mnist"].default_difficulty) == (0.995, "medium")
-    assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in TABLES} == {(None, None)}
-    assert [source.needs_files for source in SOURCES.values()] == [False, True, True, True]
+    assert {(SOURCES[name].default_strength, SOURCES[name].default_difficulty) for name in (*TABLES, *TEXTS)} == {
+        (None, None)
+    }
+    assert [source.needs_files for source in SOURCES.values()] == [False] + 6 * [True]
 
 
 def test_what_is_asked_of_the_data_is_named_by_the_keys_that_tell_data_apart() -> None:

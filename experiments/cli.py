@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from experiments.analyse.commands import analyse
+from experiments.data.commands import data
 from experiments.deploy.commands import deploy
 from experiments.options import merged, read_toml, with_config_options
 from fedjtt.config import RunConfig
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(analyse, name="analyse")
+app.add_typer(data, name="data")
 app.add_typer(deploy, name="deploy")
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file with keys of the run configuration.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value; may be given several times.")]
@@ -92,23 +94,6 @@ def explain(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder o
     from experiments.commands import explain_command
 
     explain_command(folder, Console())
-
-
-@app.command()
-@with_config_options(many=False, leave_out=("dataset",))
-def data(
-    name: Annotated[str | None, typer.Argument(help="Dataset; none: list all.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write a PNG with samples of every group.")] = None,
-    config_file: ConfigFile = None,
-    settings: Settings = None,
-    **options: Any,
-) -> None:
-    """List the datasets, or show one: its groups in every split and over the machines, and a sample sheet."""
-    given = merged(read_toml(config_file), settings or [], options)
-    from experiments.commands import data_command
-
-    config = RunConfig.parse({**given, "dataset": name}) if name is not None else None
-    data_command(config, sheet, Console())
 
 
 def main() -> None:

@@ -24,10 +24,10 @@ def another(key: str, *values: Any) -> Any:
 
 # Another valid value for every key, so that a key that is forgotten here fails below.
 OTHER: dict[str, Any] = {
+    "max-length": 9, "text-model": "bert",
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
-    "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "max-length": 9, "text-model": "bert",
-    "machines": 11,
+    "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "machines": 11,
     "partition": "group-dirichlet", "dirichlet-alpha": 0.6, "max-error-fraction": 0.3,
     "clip-update-norm": 2.0, "noise-multiplier": 0.5, "count-noise": 1.5, "noise-seed": 4,
     "method": "erm", "robust": "federated", "identify": another("identify", "peers", "local"),

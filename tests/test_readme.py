@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import experiments.commands
 from experiments.analyse import spectrum_report
 from experiments.cli import app
+from experiments.data import check, show
 from experiments.options import configuration_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,8 +32,15 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in ("run_command", "sweep_command", "report_command", "explain_command", "data_command"):
+    for name in ("run_command", "sweep_command", "report_command", "explain_command"):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
+    for home, name in (
+        (show, "list_datasets"),
+        (show, "show_dataset"),
+        (check, "where_command"),
+        (check, "check_command"),
+    ):
+        monkeypatch.setattr(home, name, lambda *_: called.append("data_command"))
     monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)

@@ -15,7 +15,7 @@ from fedjtt.data.options import DataOptions
 from fedjtt.data.published_table import find_file
 from fedjtt.data.text_table import TextTable, check_unique, coded, splits_of_texts, wrong
 
-FILE = "civilcomments_v1.0/all_data_with_identities.csv"
+FOLDER, FILE = "civilcomments_v1.0", "all_data_with_identities.csv"
 ID, TEXT, SPLIT, LABEL, ANY = "id", "comment_text", "split", "toxicity", "identity_any"
 SPLITS = ("train", "val", "test")
 IDENTITIES = ("male", "female", "LGBTQ", "christian", "muslim", "other_religions", "black", "white")
@@ -24,7 +24,7 @@ HALF = 0.5
 
 def load_civilcomments(options: DataOptions) -> Splits:
     """Return the three parts; an id is a row's place in the file."""
-    read = read_csv(find_file(options, FILE), only=(ID, TEXT, SPLIT, LABEL, ANY, *IDENTITIES))
+    read = read_csv(find_file(options, FILE, FOLDER), only=(ID, TEXT, SPLIT, LABEL, ANY, *IDENTITIES))
     check_unique(read, ID)
     place = read.index_of(TEXT, TEXT)
     table = TextTable(

@@ -17,24 +17,24 @@ from fedjtt.errors import DataError
 from fedjtt.seeding import numpy_generator
 
 
-def folder_of(options: DataOptions) -> Path:
-    """Return the folder of the dataset's name in the data-dir."""
-    return (options.data_dir if options.data_dir is not None else cache_dir()) / options.dataset
+def folder_of(options: DataOptions, name: str = "") -> Path:
+    """Return the folder of that name in the data-dir; without one, of the dataset's name."""
+    return (options.data_dir if options.data_dir is not None else cache_dir()) / (name or options.dataset)
 
 
-def find_file(options: DataOptions, name: str) -> Path:
-    """Return where a file of the dataset is in its folder.
+def find_file(options: DataOptions, name: str, folder: str = "") -> Path:
+    """Return where a file of the dataset is, in :func:`folder_of`.
 
     Raises
     ------
     DataError
         It is not there.
     """
-    path = folder_of(options) / name
+    path = folder_of(options, folder) / name
     if not path.is_file():
         raise DataError(
             f"{options.dataset}'s file {path} is missing; set --data-dir or FEDJTT_DATA to the folder that holds "
-            f"{options.dataset}/{name}"
+            f"{folder or options.dataset}/{name}"
         )
     return path
 

@@ -7,6 +7,7 @@ from fedjtt.data.adult import load_adult
 from fedjtt.data.civilcomments import load_civilcomments
 from fedjtt.data.compas import load_compas
 from fedjtt.data.digits import load_digits
+from fedjtt.data.findings import Findings, count_splits
 from fedjtt.data.grouped import Splits
 from fedjtt.data.multinli import load_multinli
 from fedjtt.data.options import DataOptions
@@ -29,6 +30,8 @@ class Source:
         What a run takes when it says nothing else; None where nothing is painted.
     needs_files : bool
         Whether it reads files that are not part of the installation.
+    look : Callable or None
+        Looks for damage in all of its files and counts the groups; None: what the loader refuses is all the damage.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Source:
     default_strength: float | None
     default_difficulty: str | None
     needs_files: bool
+    look: Callable[[DataOptions], Findings] | None = None
 
 
 SOURCES = {
@@ -84,7 +88,7 @@ SOURCES = {
         ),
         Source(
             name="civilcomments",
-            summary="CivilComments (WILDS): toxic comments, by identity; needs civilcomments/civilcomments_v1.0",
+            summary="CivilComments (WILDS): toxic comments, by identity; needs civilcomments_v1.0",
             loader=load_civilcomments,
             default_strength=None,
             default_difficulty=None,
@@ -122,3 +126,15 @@ def default_options(dataset: str, seed: int = 0) -> DataOptions:
 def load(options: DataOptions) -> Splits:
     """Return the dataset that the options describe."""
     return source(options.dataset).loader(options)
+
+
+def look(options: DataOptions) -> Findings:
+    """Return what the dataset's files hold, damage included where the source can go on after it.
+
+    Raises
+    ------
+    DataError
+        Where the files cannot be read at all.
+    """
+    chosen = source(options.dataset)
+    return count_splits(chosen.loader(options)) if chosen.look is None else chosen.look(options)

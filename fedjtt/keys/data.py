@@ -51,8 +51,8 @@ class DataKeys(Keys):
     core_noise: float = Field(0.0, ge=0, le=1, description="share of train images whose digit is damaged")
     max_length: Annotated[int, Field(ge=1, le=512)] | Auto = Field(
         "auto",
-        description="tokens of a text that are read, up to 512, of a pair's texts each (bert, distilbert: of both together); "
-        "auto: 32 for sick, 128 for multinli, 300 for civilcomments",
+        description="tokens of a text that are read, up to 512, of a pair's texts each (bert, distilbert: both "
+        "together); auto: 32 for sick, 128 for multinli, 300 for civilcomments",
     )
     text_model: str = Field(
         "auto",

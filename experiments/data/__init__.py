@@ -1,0 +1,1 @@
+"""``fedjtt data``: the datasets, their groups, and whether their files are what was published."""

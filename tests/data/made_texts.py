@@ -55,7 +55,7 @@ def make_sick(folder: Path, rows: Sequence[Sequence[object]] | None = None) -> D
 
 
 def civil_rows(count: int = 30) -> list[list[object]]:
-    """Two thirds train, a sixth each held out; toxic every third; of men every second, black every fifth, or neither."""
+    """Two thirds train, a sixth each held out. Toxic every third; of men every second, of blacks every fifth."""
     rows: list[list[object]] = []
     for place in range(count):
         shares = dict.fromkeys(CIVIL_HEADER, "0.0") | {

@@ -193,16 +193,18 @@ def size_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+JUDGES = (
+    own_data_contradiction,
+    text_contradiction,
+    privacy_contradiction,
+    secure_contradiction,
+    size_contradiction,
+)
+
+
 def contradiction(config: "RunConfig") -> str | None:
     """Return which two keys exclude each other, and what to set, or None."""
-    judges = (
-        own_data_contradiction,
-        text_contradiction,
-        privacy_contradiction,
-        secure_contradiction,
-        size_contradiction,
-    )
-    if (text := next(filter(None, (judge(config) for judge in judges)), None)) is not None:
+    if (text := next(filter(None, (judge(config) for judge in JUDGES)), None)) is not None:
         return text
     if config.upsample_fraction == "validated" and config.selection == "last":
         return "upsample-fraction is validated, but selection is last; set selection to one of the val- rules"

@@ -26,8 +26,8 @@ BAD: list[tuple[list[str], str]] = [
     (["--machin", "3"], "No such option '--machin'"),
     (
         ["--dataset", "digit"],
-        "dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, csv, heart4, image-folder; did you mean "
-        "'digits'?",
+        "dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, sick, civilcomments, multinli, csv, "
+        "heart4, image-folder; did you mean 'digits'?",
     ),
     (["--method", "jt"], "did you mean 'jtt'?"),
     (["--engine", "flwer"], "did you mean 'flower'?"),
@@ -249,8 +249,8 @@ def test_a_bad_option_in_a_shell(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert (
         done.stderr
-        == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, csv, heart4, image-folder; "
-        "did you mean 'digits'?\n"
+        == "fedjtt: dataset is 'digit'; allowed are digits, spuco-mnist, adult, compas, sick, civilcomments, multinli, "
+        "csv, heart4, image-folder; did you mean 'digits'?\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,7 @@ from fedjtt.attribution.trak import gram_of, influences, projection_of, squares_
 from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.sampling import blank
 from fedjtt.errors import ConfigError
 from fedjtt.keys.attribution import AttributionKeys
 from fedjtt.keys.field import kebab
@@ -118,7 +119,7 @@ def _projection(run: FinishedRun, config: RunConfig, train: GroupedDataset, numb
     shape = tuple(train.x.shape[1:])
     model = build_model(builder_of(config), shape, train.num_labels, torch_generator(0, "weights"), config.device)
     model.load(torch.from_numpy(run.weights()))
-    return projection_of(trak_settings(config), model, torch.zeros(1, *shape, device=config.device), number)
+    return projection_of(trak_settings(config), model, blank(train.x).to(config.device), number)
 
 
 def _groups(splits: Splits, config: RunConfig) -> tuple[Tensor, list[str]]:

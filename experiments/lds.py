@@ -25,6 +25,7 @@ from fedjtt.attribution.outputs import MARGIN, margins
 from fedjtt.attribution.trak import TrakSettings, projection_of
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
+from fedjtt.data.sampling import blank
 from fedjtt.evaluation import outputs_of
 from fedjtt.methods.base import builder_of
 from fedjtt.models import FlatModel, build_model
@@ -91,7 +92,7 @@ class Features:
     @classmethod
     def of(cls, settings: TrakSettings, model: FlatModel, splits: Splits, number: int) -> "Features":
         """Project the gradients of all examples."""
-        example = torch.zeros(1, *splits.train.x.shape[1:])
+        example = blank(splits.train.x)
         projection = projection_of(settings, model, example, number)
         told = [
             [projection.features(x, label) for x, label in projection.gradients.chunks(part, torch.arange(len(part)))]

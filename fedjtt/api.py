@@ -25,6 +25,7 @@ from fedjtt.provide import (
     check_device,
     fast_layout,
     machines_of,
+    notes_of,
     provide_parts,
     server_data,
     splits_of,
@@ -66,13 +67,14 @@ def simulate(
     # Flower's strategies log every round; here the observer reports, and warnings still come through.
     logging.getLogger("flwr").setLevel(logging.WARNING)
     provide, own, owner = _providers(config, splits, train_rows)
+    notes = notes_of(config) if splits is None else ()
     app = make_client_app(provide, cache, model_builder)
     if config.workers == 1:
         grid = InProcessGrid(app, config, config.machines, None, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
+        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints, notes)
     with WorkerPool(min(config.workers, config.machines), InProcessGrid.handler(app)) as pool:
         grid = InProcessGrid(app, config, config.machines, pool, _told_of_replies(observer))
-        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints)
+        return run_method(config, grid, own, observer, cache, model_builder, owner, checkpoints, notes)
 
 
 def spectra(

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fedjtt.choices import AUTO_GROUPS, PICTURES, WHOLE_IMAGES
+from fedjtt.choices import AUTO_GROUPS, PICTURES, TEXTS, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -15,7 +15,13 @@ AUTO_ROUNDS = {"central": 10, "federated": 50}
 AUTO_MACHINES_A_ROUND = 10
 AUTO_DIFFICULTY = {"digits": "large", "spuco-mnist": "medium"}
 AUTO_IMAGE_SIZE = 224
-AUTO_MODEL = {"adult": "mlp", "compas": "mlp", "csv": "mlp", "heart4": "mlp"}
+AUTO_MODEL = {
+    **dict.fromkeys(("adult", "compas", "csv", "heart4"), "mlp"),
+    **dict.fromkeys(TEXTS, "bag-of-embeddings"),
+}
+# Of a sentence for networks of our own, of all that is read for the others; the latter two as published.
+AUTO_MAX_LENGTH = {"sick": 32, "multinli": 128, "civilcomments": 300}
+AUTO_TEXT_MODEL = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
 
 def groups_of(config: "RunConfig") -> str:
@@ -31,9 +37,9 @@ def model_of(config: "RunConfig") -> str:
 def automatic(config: "RunConfig") -> dict[str, Any]:
     """Return the values of the keys that are ``auto``, by attribute name.
 
-    Strength and difficulty mean nothing for published tables and photographs and for machines' own rows, a size only
-    for photographs, and whether machines' own rows have an attribute is known once they have been asked: there ``auto``
-    stays.
+    Strength and difficulty mean nothing for published tables, texts and photographs and for machines' own rows, a size
+    only for photographs, a length only for texts, and whether machines' own rows have an attribute is known once they
+    have been asked: there ``auto`` stays.
     """
     found = {
         "server_learning_rate": AUTO_SERVER_RATE.get(config.aggregator, 1.0),
@@ -53,4 +59,8 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         found["spurious_strength"] = AUTO_STRENGTH[config.dataset]
     if config.dataset in AUTO_DIFFICULTY:
         found["difficulty"] = AUTO_DIFFICULTY[config.dataset]
+    if config.dataset in TEXTS:
+        found["max_length"] = AUTO_MAX_LENGTH[config.dataset]
+    if found["model"] in AUTO_TEXT_MODEL:
+        found["text_model"] = AUTO_TEXT_MODEL[found["model"]]
     return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

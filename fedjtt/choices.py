@@ -12,13 +12,16 @@ WHOLE_IMAGES = ("coloured-mnist", "corrupted-cifar10", "bffhq")
 PICTURES = ("waterbirds", "celeba")
 """Published photographs, read from their files when a batch is made."""
 
-UNPAINTED = (*TABLES, *PICTURES)
+TEXTS = ("sick", "civilcomments", "multinli")
+"""Texts, and pairs of them: what a network sees is tokens."""
+
+UNPAINTED = (*TABLES, *PICTURES, *TEXTS)
 """Published datasets on which nothing is painted."""
 
 DATASETS = ("digits", "spuco-mnist", *WHOLE_IMAGES, *UNPAINTED, *OWN_DATA)
 DATA_KEYS = (
     "dataset", "difficulty", "corner", "spurious-strength", "class-imbalance", "label-noise", "core-noise",
-    "image-size",
+    "image-size", "max-length", "text-model",
 )  # fmt: skip
 """Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
 
@@ -39,12 +42,20 @@ WITH_GROUPS = ("balance", "group-dro", "rest")
 FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 """Methods that work with groups of their own, whatever ``groups`` says."""
 
+TRANSFORMERS = ("bert", "distilbert")
+"""Networks that the extra ``text`` is needed for: pretrained ones, each with a tokenizer of its own."""
+
+OF_TEXT = ("bag-of-embeddings", *TRANSFORMERS)
+"""Networks that take tokens only."""
+
 SIZED_BY: dict[str, tuple[str, ...]] = {
     "lenet": ("width",),
     "cmnist-cnn": ("width",),
     "resnet18": ("width",),
     "mlp": ("width", "depth"),
     "logistic": (),
+    "bag-of-embeddings": ("width",),
+    **dict.fromkeys(TRANSFORMERS, ()),
 }
 """Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
 

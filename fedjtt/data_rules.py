@@ -1,8 +1,19 @@
 """What a run configuration may not say of a dataset: keys and networks that mean nothing for its kind of example."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fedjtt.choices import OF_IMAGES, PICTURES, TABLES, UNPAINTED, WHOLE_IMAGES
+from fedjtt.automatic import model_of
+from fedjtt.choices import (
+    OF_IMAGES,
+    OF_TEXT,
+    PICTURES,
+    TABLES,
+    TEXTS,
+    TRANSFORMERS,
+    UNPAINTED,
+    WHOLE_IMAGES,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -49,14 +60,21 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+KINDS = {
+    **dict.fromkeys(TABLES, "a table"),
+    **dict.fromkeys(PICTURES, "made of photographs"),
+    **dict.fromkeys(TEXTS, "text"),
+}
+
+
 def unpainted_contradiction(config: "RunConfig") -> str | None:
-    """Return what is about painted digits where the dataset is a published table or photographs, or None."""
-    values, table = config.flat(), config.dataset in TABLES
+    """Return what is about painted digits where the dataset is a published table, photographs or texts, or None."""
+    values = config.flat()
     for key, nothing in OF_PAINTED_DATA.items():
-        if values[key] != nothing:
-            kind = "a table" if table else "made of photographs"
-            return f"{key} is {values[key]}, but dataset {config.dataset} is {kind}; leave {key} out"
-    if config.model in OF_IMAGES and table:
+        fetched = key == "download" and config.dataset in TEXTS and config.model in TRANSFORMERS
+        if values[key] != nothing and not fetched:
+            return f"{key} is {values[key]}, but dataset {config.dataset} is {KINDS[config.dataset]}; leave {key} out"
+    if config.model in OF_IMAGES and config.dataset in TABLES:
         return (
             f"model is {config.model}, which needs images, but dataset is {config.dataset}; set model to mlp or "
             "logistic"
@@ -74,3 +92,23 @@ def picture_contradiction(config: "RunConfig") -> str | None:
                 f"{key} is {value}, but dataset is {config.dataset}; {key} is for {', '.join(PICTURES)}: leave it out"
             )
     return None
+
+
+def text_contradiction(config: "RunConfig") -> str | None:
+    """Return what is about texts where there are none, or about other networks where there are, or None."""
+    values, model = config.flat(), model_of(config)
+    if config.dataset not in TEXTS:
+        if model in OF_TEXT:
+            return f"model is {model}, which needs texts, but dataset is {config.dataset}; set dataset to {_or(TEXTS)}"
+        given = [key for key in ("max-length", "text-model") if values[key] != "auto"]
+        about = f"but dataset {config.dataset} has no texts; leave it out"
+        return f"{given[0]} is {values[given[0]]}, {about}" if given else None
+    if model not in OF_TEXT:
+        return f"model is {model}, but dataset {config.dataset} is text; set model to {_or(OF_TEXT)}"
+    if config.text_model != "auto" and model not in TRANSFORMERS:
+        return f"text-model is {config.text_model}, but model is {model}; set model to {_or(TRANSFORMERS)}"
+    return None
+
+
+def _or(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

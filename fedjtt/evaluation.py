@@ -71,7 +71,8 @@ def feature_batches(
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
     try:
         for part in torch.split(rows, batch) if len(rows) else ():
-            logits = module(gather(dataset.x, part).to(device, dtype)).cpu()
+            inputs = gather(dataset.x, part)  # tokens stay whole numbers
+            logits = module(inputs.to(device, dtype if inputs.is_floating_point() else None)).cpu()
             features = torch.cat(seen)
             seen.clear()
             expected = nn.functional.linear(features, layer.weight.cpu(), layer.bias.cpu())
@@ -103,15 +104,22 @@ class GroupSums:
         int64 ``[num_labels * num_attributes]``, label by label.
     num_attributes : int
         0 where the attribute is not known.
+    of_kinds : tuple of Tensor, or None
+        The same two sums for every label and overlapping kind, int64 ``[num_labels * kinds]``; an example counts in
+        each kind that it is of. None: there are no such kinds.
     """
 
     correct: Tensor
     count: Tensor
     num_attributes: int
+    of_kinds: tuple[Tensor, Tensor] | None = None
 
     def __add__(self, other: "GroupSums") -> "GroupSums":
         """Return the sums over both."""
-        return GroupSums(self.correct + other.correct, self.count + other.count, self.num_attributes)
+        of_kinds = None
+        if self.of_kinds is not None and other.of_kinds is not None:
+            of_kinds = (self.of_kinds[0] + other.of_kinds[0], self.of_kinds[1] + other.of_kinds[1])
+        return GroupSums(self.correct + other.correct, self.count + other.count, self.num_attributes, of_kinds)
 
 
 def group_sums(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> GroupSums:
@@ -128,7 +136,20 @@ def sums_of(correct: Tensor, dataset: GroupedDataset, rows: Tensor) -> GroupSums
         correct=torch.bincount(group[correct], minlength=size),
         count=torch.bincount(group, minlength=size),
         num_attributes=dataset.num_attributes if known else 0,
+        of_kinds=_sums_of_kinds(correct, dataset, rows),
     )
+
+
+def _sums_of_kinds(correct: Tensor, dataset: GroupedDataset, rows: Tensor) -> tuple[Tensor, Tensor] | None:
+    if dataset.memberships is None:
+        return None
+    label, member = dataset.label[rows], dataset.memberships[rows].long()
+    shape = (dataset.num_labels, member.shape[1])
+    right, count = (
+        torch.zeros(shape, dtype=torch.int64).index_add_(0, label, each).flatten()
+        for each in (member * correct.unsqueeze(1), member)
+    )
+    return right, count
 
 
 def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any]:
@@ -148,7 +169,9 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
     dict
         ``worst-group-accuracy``, ``worst-class-accuracy``, ``average-accuracy``, ``adjusted-average-accuracy``,
         ``aligned-accuracy`` and ``conflicting-accuracy`` (None where it cannot be said), ``groups`` (label, attribute,
-        count, correct), ``empty-groups``.
+        count, correct), ``empty-groups``. Where examples are of overlapping kinds, the worst group is one of label and
+        kind, and ``overlapping-groups`` lists these (label, kind, count, correct); the averages, which count every
+        example once, are as ever.
     """
     correct, count = sums.correct.double(), sums.count.double()
     accuracy = correct / count  # NaN where the count is 0
@@ -160,8 +183,9 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
     if has_groups and train_counts is not None:
         weight = torch.tensor(train_counts, dtype=torch.float64) * present
         adjusted = float((accuracy.nan_to_num() * weight).sum() / weight.sum()) if weight.sum() else None
+    worst = float(accuracy[present].min()) if has_groups and present.any() else None
     return {
-        "worst-group-accuracy": float(accuracy[present].min()) if has_groups and present.any() else None,
+        "worst-group-accuracy": worst,
         "worst-class-accuracy": float(by_class[~by_class.isnan()].min()) if present.any() else None,
         "average-accuracy": float(correct.sum() / count.sum()) if present.any() else None,
         "adjusted-average-accuracy": adjusted,
@@ -176,6 +200,20 @@ def scores(sums: GroupSums, train_counts: Sequence[int] | None) -> dict[str, Any
             for index in range(len(sums.count))
         ],
         "empty-groups": int((~present).sum()),
+        **({} if sums.of_kinds is None else _scores_of_kinds(*sums.of_kinds, len(by_class))),
+    }
+
+
+def _scores_of_kinds(correct: Tensor, count: Tensor, labels: int) -> dict[str, Any]:
+    """Return what overlapping kinds put in the place of, and beside, the groups' scores."""
+    present, kinds = count > 0, len(count) // labels
+    accuracy = (correct.double() / count)[present]
+    return {
+        "worst-group-accuracy": float(accuracy.min()) if len(accuracy) else None,
+        "overlapping-groups": [
+            {"label": index // kinds, "kind": index % kinds, "count": int(count[index]), "correct": int(correct[index])}
+            for index in range(len(count))
+        ],
     }
 
 

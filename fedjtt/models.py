@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedjtt.bag_of_embeddings import BagOfEmbeddings
 from fedjtt.choices import SIZED_BY
 from fedjtt.convnets import ColouredMnistCNN, ResNet18, scaled
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.pretrained_text import PretrainedText
 
 
 def _halve(x: Tensor) -> Tensor:
@@ -99,7 +101,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": ResNet18,
     "mlp": MLP,
     "logistic": Logistic,
+    "bag-of-embeddings": BagOfEmbeddings,
 }
+"""Networks whose initial values are drawn, by name."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,9 @@ def _initialise(model: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(module.weight, -bound, bound, generator=generator)
             if module.bias is not None:
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-        elif isinstance(module, nn.GroupNorm):
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, generator=generator)
+        elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
             module.weight.fill_(1.0)
             module.bias.fill_(0.0)
         elif next(module.parameters(recurse=False), None) is not None:
@@ -213,6 +219,8 @@ def build_model(
     _make_room(module)
     with torch.no_grad():
         _initialise(module, generator)
+        if isinstance(module, PretrainedText):
+            module.load_pretrained()
     return FlatModel(module.to(device))
 
 

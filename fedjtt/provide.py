@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedjtt.choices import PICTURES, TABLES, WHOLE_IMAGES
+from fedjtt.choices import PICTURES, TABLES, TEXTS, TRANSFORMERS, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
@@ -36,6 +36,14 @@ def data_options(config: RunConfig) -> DataOptions:
         return options
     if config.dataset in PICTURES:
         return replace(options, image_size=int(config.image_size), image_cache=config.image_cache)
+    if config.dataset in TEXTS:
+        own = config.model in TRANSFORMERS
+        return replace(
+            options,
+            max_length=int(config.max_length),
+            text_model=config.text_model if own else "",
+            download=config.download and own,
+        )
     options = replace(options, download=config.download, spurious_strength=float(config.spurious_strength))
     if config.dataset in WHOLE_IMAGES:
         return options
@@ -110,6 +118,11 @@ def check_device(device: str) -> None:
     """Refuse a device that this machine does not have."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no CUDA device here; use device = cpu")
+
+
+def notes_of(config: RunConfig) -> tuple[str, ...]:
+    """Return what a result should say of the texts that a config names."""
+    return splits_of(config).notes if config.dataset in TEXTS else ()
 
 
 @lru_cache(maxsize=1)

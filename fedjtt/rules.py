@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import REMOVING, SIZED_BY
-from fedjtt.data_rules import own_data_contradiction, picture_contradiction
+from fedjtt.choices import OF_TEXT, REMOVING, SIZED_BY, TEXTS
+from fedjtt.data_rules import own_data_contradiction, picture_contradiction, text_contradiction
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -164,16 +164,19 @@ def size_contradiction(config: "RunConfig") -> str | None:
     model = model_of(config)
     for size in ("width", "depth"):
         name, fitting = f"model_{size}", [name for name, sizes in SIZED_BY.items() if size in sizes]
+        others = [each for each in fitting if (each in OF_TEXT) == (config.dataset in TEXTS)]
         value = getattr(config, name)
         if model not in fitting and value != type(config).model_fields[name].default:
             key = f"model-{size}"
-            return f"{key} is {value}, but model is {model}; leave {key} out, or set model to {' or '.join(fitting)}"
+            instead = f", or set model to {' or '.join(others)}" if others else ""
+            return f"{key} is {value}, but model is {model}; leave {key} out{instead}"
     return None
 
 
 JUDGES = (
     own_data_contradiction,
     picture_contradiction,
+    text_contradiction,
     privacy_contradiction,
     secure_contradiction,
     size_contradiction,

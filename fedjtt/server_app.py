@@ -1,7 +1,7 @@
 """The Flower ServerApp and what it does: run a method over a Grid and say what came out. The same in every engine."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from logging import INFO
 from pathlib import Path
@@ -22,7 +22,7 @@ from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Trained
 from fedjtt.methods.census import count_population
 from fedjtt.models import ModelBuilder, digest
-from fedjtt.provide import Provider, owner_from_config, provide_server_data
+from fedjtt.provide import Provider, notes_of, owner_from_config, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.known import Owner, nobody
@@ -61,6 +61,7 @@ def run_method(
     model_builder: ModelBuilder | None = None,
     owner: Owner = nobody,
     checkpoints: Checkpoints | None = None,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Run a config's method over the machines of a Grid.
 
@@ -74,6 +75,8 @@ def run_method(
         Gives the ids of a machine's train examples, where the server can know them: no machine may name others.
     checkpoints : Checkpoints or None
         Where the run's state is written after every round, and gone on from where it holds one.
+    notes : sequence of str
+        What the result says of the data.
     """
     started, run_id = time.monotonic(), config.run_id
     torch.set_num_threads(config.threads)
@@ -81,6 +84,8 @@ def run_method(
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
+    for text in notes:
+        strategy.note(text)
     trained = strategy.run(grid)
     config = strategy.config
     figures = _figures(strategy, trained)
@@ -149,7 +154,9 @@ def main(grid: Grid, context: Context) -> None:
     grid = PollingGrid(grid)
     cache = StageCache.from_environment()
     if not config.out:
-        log_summary(run_method(config, grid, cache=cache, owner=owner_from_config(config)).result)
+        log_summary(
+            run_method(config, grid, cache=cache, owner=owner_from_config(config), notes=notes_of(config)).result
+        )
         return
     folder = RunFolder(Path(config.out), config)
     with run_lock.held(folder.path):
@@ -161,7 +168,13 @@ def _run_into(folder: RunFolder, config: RunConfig, grid: Grid, cache: StageCach
     try:
         checkpoints = Checkpoints.of_run(folder.path, config)
         outcome = run_method(
-            config, grid, observer=folder, cache=cache, owner=owner_from_config(config), checkpoints=checkpoints
+            config,
+            grid,
+            observer=folder,
+            cache=cache,
+            owner=owner_from_config(config),
+            checkpoints=checkpoints,
+            notes=notes_of(config),
         )
     except FedJTTError as error:
         folder.fail(error)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedjtt.methods.assess import REFERENCE_COUNTS
+from fedjtt.methods.assess import KIND_COUNTS, REFERENCE_COUNTS
 from fedjtt.methods.averaging import by_size
 from fedjtt.methods.base import Array, Payload
 from fedjtt.methods.group_moments import length_of_sums
@@ -197,7 +197,25 @@ def _of_counts(known: Known, machine: int, request: Payload, reply: Payload) -> 
         return f"it counts {len(count)} groups and has {len(groups if attributes else labels)}"
     if not known.noisy and known.held.setdefault((machine, request.integer("split")), count) != count:
         return "it evaluates on other counts than before"
+    if KIND_COUNTS[0] in reply.numbers and (objection := _of_kind_counts(known, machine, request, reply)):
+        return objection
     return _of_reference_counts(known, machine, reply) if "by-reference" in request.numbers else ""
+
+
+def _of_kind_counts(known: Known, machine: int, request: Payload, reply: Payload) -> str:
+    correct, count = (reply.integers(name) for name in KIND_COUNTS)
+    if not _within(correct, count):
+        return "it has more correct predictions than examples in an overlapping group"
+    labels = len(known.labels(machine))
+    kinds, rest = divmod(len(count), max(1, labels))
+    if rest or not labels:
+        return f"it counts {len(count)} overlapping groups for {labels} labels"
+    groups = np.array(reply.integers("count")).reshape(labels, -1).sum(axis=1)
+    if not known.noisy and (np.array(count).reshape(labels, kinds) > groups[:, None]).any():
+        return "it counts more examples in an overlapping group than it has of the label"
+    # -1 is the reference's place
+    before = known.held.setdefault((machine, -2 - request.integer("split")), count)
+    return "" if known.noisy or before == count else "it evaluates on other overlapping groups than before"
 
 
 def _of_reference_counts(known: Known, machine: int, reply: Payload) -> str:

@@ -62,7 +62,12 @@ def _of_counts(reply: Payload, census: Sequence[int] | None) -> str:
     numbers = reply.numbers
     if "label-counts" in numbers and sum(reply.integers("label-counts")) != reply.integer("examples"):
         return f"its counts do not add up to its {reply.integer('examples')} examples"
-    for parts, wholes in (("correct", "count"), ("label-errors", "label-sizes"), ("errors", "examples")):
+    for parts, wholes in (
+        ("correct", "count"),
+        ("kind-correct", "kind-count"),
+        ("label-errors", "label-sizes"),
+        ("errors", "examples"),
+    ):
         if parts in numbers and not _within(_listed(reply, parts), _listed(reply, wholes)):
             return f"it has more {parts} than {wholes}"
     if "both" in numbers and reply.integer("both") > reply.integer("either"):

@@ -35,6 +35,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.data",
         "fedjtt.convnets",
         "fedjtt.models",
+        "fedjtt.bag_of_embeddings",
+        "fedjtt.pretrained_text",
         "fedjtt.objectives",
         "fedjtt.optimisers",
         "fedjtt.sparse",
@@ -71,6 +73,7 @@ ONLY_IN = {
     "pydantic": ("fedjtt.config", "fedjtt.keys"),
     "sklearn": ("fedjtt.data", "experiments"),
     "torchvision": ("fedjtt.data", "experiments"),
+    "transformers": ("fedjtt.pretrained_text",),
 }
 
 
@@ -229,6 +232,7 @@ def test_tests_mirror_the_sources() -> None:
         **{f"fedjtt.keys.{path.stem}": "tests/test_config.py" for path in (REPO / "fedjtt" / "keys").glob("*.py")},
         "fedjtt.data.options": "tests/data/test_sources.py",
         "fedjtt.data.published_table": "tests/data/test_adult.py, tests/data/test_compas.py",
+        "fedjtt.data.text_table": "tests/data/test_sick.py, tests/data/test_multinli.py",
         "fedjtt.data.recipe": "tests/data/test_digits.py, tests/data/test_spuco_mnist.py",
         "fedjtt.methods.minority": "tests/methods/test_jtt.py, tests/methods/test_grouping.py",
         "fedjtt.methods.find_harmful": "tests/methods/test_d3m.py",

@@ -24,6 +24,7 @@ def another(key: str, *values: Any) -> Any:
 
 # Another valid value for every key, so that a key that is forgotten here fails below.
 OTHER: dict[str, Any] = {
+    "max-length": 9, "text-model": "bert",
     "dataset": "spuco-mnist", "data-dir": "elsewhere", "schema-file": "s.toml", "host-files": "hosts", "min-count": 7,
     "download": True, "difficulty": "small", "corner": "top-left",
     "spurious-strength": 0.5, "class-imbalance": 4.0, "label-noise": 0.1, "core-noise": 0.1, "machines": 11,
@@ -76,7 +77,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert set(choices.METHODS) == set(METHODS)
     assert set(choices.AGGREGATORS) == set(AGGREGATORS)
     assert set(choices.DIFFICULTIES) == {"auto", *BOXES}
-    assert set(allowed("model")) == {"auto", *MODELS}
+    assert set(allowed("model")) == {"auto", *MODELS, *choices.TRANSFORMERS}
     assert set(allowed("corner")) == set(CORNERS)
 
 
@@ -179,6 +180,7 @@ BAD: dict[str, list[Any]] = {
     "class-imbalance": [0.99, 0, -1, math.nan, math.inf],
     "label-noise": [-0.1, 1, math.nan],
     "core-noise": [-0.1, 1.1],
+    "max-length": [0, -1, 513, 1.5, "long"],
     "machines": [0, -1, 1.5, "many", math.inf, None, [1, 2]],
     "dirichlet-alpha": [0, -1, math.nan, math.inf],
     "image-size": [0, -1, 1.5, "large"],
@@ -360,6 +362,56 @@ def test_auto_of_photographs(dataset: str) -> None:
 def test_what_does_not_go_with_photographs_or_without_them_is_one_line(changes: dict[str, Any], line: str) -> None:
     with pytest.raises(ConfigError, match=line) as caught:
         RunConfig.parse({"dataset": "celeba", **changes})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("dataset", "length"), [("sick", 32), ("multinli", 128), ("civilcomments", 300)])
+def test_auto_of_texts(dataset: str, length: int) -> None:
+    config = RunConfig.parse({"dataset": dataset})
+    assert (config.model, config.max_length, config.text_model) == ("bag-of-embeddings", length, "auto")
+    assert (config.difficulty, config.spurious_strength, config.selection) == ("auto", "auto", "val-worst-group")
+    assert RunConfig.parse(config.flat()) == config
+    assert RunConfig.parse({"dataset": dataset, "model": "bert"}).text_model == "bert-base-uncased"
+    assert RunConfig.parse({"dataset": dataset, "model": "distilbert"}).text_model == "distilbert-base-uncased"
+    assert RunConfig.parse({"dataset": dataset, "model": "bert", "text-model": "own", "download": True}).download
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"max-length": 9}, "max-length is 9, but dataset digits has no texts; leave it out"),
+        ({"text-model": "x"}, "text-model is x, but dataset digits has no texts; leave it out"),
+        (
+            {"model": "bert"},
+            "model is bert, which needs texts, but dataset is digits; set dataset to sick, .* or multi",
+        ),
+        (
+            {"dataset": "adult", "model": "bag-of-embeddings"},
+            "model is bag-of-embeddings, which needs texts, but dataset",
+        ),
+        (
+            {"dataset": "csv", "schema-file": "s", "model": "bert", "robust": "federated"},
+            "but dataset is csv; set data",
+        ),
+        (
+            {"dataset": "sick", "model": "mlp"},
+            "model is mlp, but dataset sick is text; set model to bag-of-embeddings, b",
+        ),
+        ({"dataset": "sick", "difficulty": "small"}, "difficulty is small, but dataset sick is text; leave difficulty"),
+        ({"dataset": "sick", "download": True}, "download is True, but dataset sick is text; leave download out"),
+        (
+            {"dataset": "sick", "text-model": "x"},
+            "text-model is x, but model is bag-of-embeddings; set model to bert or",
+        ),
+        (
+            {"dataset": "sick", "model-depth": 3},
+            "model-depth is 3, but model is bag-of-embeddings; leave model-depth out",
+        ),
+    ],
+)
+def test_what_does_not_go_with_or_without_texts_is_one_line(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunConfig.parse(values)
     assert "\n" not in str(caught.value)
 
 
@@ -660,6 +712,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
         if key == "secure-aggregation":
             secure = RunConfig.parse({**base, "robust": "federated", key: value}).run_id
             assert secure not in (first.run_id, RunConfig.parse({**base, "robust": "federated"}).run_id)
+            continue
+        if key in ("max-length", "text-model"):
+            texts = {**base, "dataset": "sick", **({"model": "bert"} if key == "text-model" else {})}
+            assert RunConfig.parse({**texts, key: value}).run_id != RunConfig.parse(texts).run_id
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id

@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fedjtt.errors import ConfigError
 from fedjtt.evaluation import (
     EVALUATION_BATCH,
     GroupSums,
+    feature_batches,
     features_of,
     group_sums,
     outputs_of,
@@ -218,3 +220,55 @@ def test_features_of_a_model_without_a_linear_layer_at_its_end_are_refused() -> 
     model = build_model(lambda shape, labels: Backwards(), (4,), 2, torch_generator(0, "weights"))  # noqa: ARG005
     with pytest.raises(ConfigError, match=r"outputs are not those of its last nn\.Linear"):
         features_of(model, data, torch.arange(3))
+
+
+def with_kinds(data: GroupedDataset, kinds: int = 3) -> GroupedDataset:
+    chance = torch.Generator().manual_seed(7)
+    return replace(data, memberships=torch.rand(len(data), kinds, generator=chance) < 0.4)
+
+
+def test_overlapping_kinds_are_those_of_brute_force_and_leave_the_averages_alone() -> None:
+    """An example is counted in every kind that it is of, in none if it is of none, and once in the averages."""
+    data = with_kinds(random_data(300))
+    rows = torch.arange(1, 300, 2)
+    correct = torch.rand(len(rows), generator=torch.Generator().manual_seed(2)) < 0.6
+    assert data.memberships is not None
+    figures = scores(sums_of(correct, data, rows), [1] * 12)
+    accuracies = []
+    for group in figures["overlapping-groups"]:
+        inside = [
+            place
+            for place, row in enumerate(rows.tolist())
+            if int(data.label[row]) == group["label"] and bool(data.memberships[row, group["kind"]])
+        ]
+        assert (group["count"], group["correct"]) == (len(inside), sum(bool(correct[place]) for place in inside))
+        accuracies.append(group["correct"] / group["count"])
+    assert len(accuracies) == 9
+    assert figures["worst-group-accuracy"] == pytest.approx(min(accuracies))
+    plain = scores(sums_of(correct, replace(data, memberships=None), rows), [1] * 12)
+    assert {name: value for name, value in figures.items() if name in plain and name != "worst-group-accuracy"} == {
+        name: value for name, value in plain.items() if name != "worst-group-accuracy"
+    }
+
+
+def test_sums_of_overlapping_kinds_add_up_over_parts() -> None:
+    data = with_kinds(random_data(200))
+    correct = torch.rand(200, generator=torch.Generator().manual_seed(3)) < 0.5
+    halves = [torch.arange(0, 90), torch.arange(90, 200)]
+    first, second = (sums_of(correct[rows], data, rows) for rows in halves)
+    assert scores(first + second, None) == scores(sums_of(correct, data, torch.arange(200)), None)
+
+
+def test_a_kind_without_examples_is_left_out() -> None:
+    of_kinds = (torch.tensor([0, 3, 1, 0]), torch.tensor([0, 4, 2, 0]))
+    figures = scores(GroupSums(torch.tensor([5, 5]), torch.tensor([6, 6]), 1, of_kinds), None)
+    assert figures["worst-group-accuracy"] == pytest.approx(0.5)
+
+
+def test_tokens_stay_whole_numbers_where_features_are_in_float64() -> None:
+    tokens = torch.tensor([[3, 8, 0], [4, 0, 0]], dtype=torch.int32)
+    data = GroupedDataset(tokens, torch.tensor([0, 1]), None, torch.arange(2), 2, 1)
+    model = build_model("bag-of-embeddings", (3,), 2, torch_generator(0, "weights"))
+    found = [each for _, each in feature_batches(model, data, torch.arange(2), torch.float64)]
+    torch.testing.assert_close(found[0].float(), features_of(model, data, torch.arange(2)))
+    assert found[0].dtype == torch.float64

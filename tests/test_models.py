@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedjtt.choices import SIZED_BY
+from fedjtt.choices import SIZED_BY, TRANSFORMERS
 from fedjtt.errors import ConfigError
 from fedjtt.models import MODELS, FlatModel, LeNet, SizedModel, build_model, digest
 from fedjtt.seeding import torch_generator
@@ -115,7 +115,7 @@ def test_builders_of_one_size_are_equal_and_of_two_sizes_not() -> None:
 
 def test_the_sizes_that_a_config_may_choose_are_those_of_the_networks() -> None:
     taken = {name: set(inspect.signature(builder).parameters) for name, builder in MODELS.items()}
-    assert {name: set(sizes) for name, sizes in SIZED_BY.items()} == {
+    assert {name: set(sizes) for name, sizes in SIZED_BY.items() if name not in TRANSFORMERS} == {
         name: parameters - {"input_shape", "num_labels"} for name, parameters in taken.items()
     }
 
@@ -214,7 +214,7 @@ def test_a_network_of_the_callers_own() -> None:
 
 @pytest.mark.parametrize(
     ("layer", "text"),
-    [(lambda: nn.BatchNorm1d(4), "running_mean"), (lambda: nn.LayerNorm(4), "LayerNorm"), (nn.PReLU, "PReLU")],
+    [(lambda: nn.BatchNorm1d(4), "running_mean"), (lambda: nn.Bilinear(4, 4, 4), "Bilinear"), (nn.PReLU, "PReLU")],
 )
 def test_a_layer_without_defined_initial_values_is_refused(layer: Callable[[], nn.Module], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
@@ -263,3 +263,20 @@ def test_layers_that_share_a_parameter_go_on_sharing_it() -> None:
 
     # one 3 x 3, two biases of 3, and 4 x 2 of the last layer
     assert build_model(builder, (3,), 2, generator()).vector.shape == (9 + 6 + 8,)
+
+
+def test_embeddings_and_norms_start_as_torchs_do() -> None:
+    """N(0, 1) for embeddings; ones and zeros for a layer's norm."""
+
+    def builder(shape: tuple[int, ...], labels: int) -> nn.Module:
+        return nn.Sequential(nn.Embedding(500, shape[0]), nn.LayerNorm(shape[0]), nn.Linear(shape[0], labels))
+
+    before = torch.get_rng_state()
+    model = build_model(builder, (8,), 2, generator())
+    assert torch.equal(before, torch.get_rng_state())
+    drawn, weight, bias = model.vector[:4000], model.vector[4000:4008], model.vector[4008:4016]
+    assert torch.equal(weight, torch.ones(8))
+    assert torch.equal(bias, torch.zeros(8))
+    # The mean of 4,000 has the standard error 1 / sqrt(4000), their standard deviation 1 / sqrt(8000).
+    assert abs(float(drawn.mean())) < 4 / math.sqrt(4000)
+    assert float(drawn.std()) == pytest.approx(1, abs=4 / math.sqrt(8000))

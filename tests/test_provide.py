@@ -102,3 +102,12 @@ def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_device("cpu")
     with pytest.raises(ConfigError, match="device is cuda, but torch finds no CUDA device here; use device = cpu"):
         check_device("cuda")
+
+
+def test_what_is_asked_of_texts_depends_on_who_reads_them() -> None:
+    """A pretrained network has a tokenizer of its own; another network's words are hashed, whatever it is called."""
+    bag = data_options(RunConfig.parse({"dataset": "sick", "max-length": 9}))
+    assert (bag.max_length, bag.text_model, bag.download) == (9, "", False)
+    own = {"dataset": "multinli", "model": "bert", "text-model": "folder", "download": True}
+    bert = data_options(RunConfig.parse(own))
+    assert (bert.max_length, bert.text_model, bert.download) == (128, "folder", True)

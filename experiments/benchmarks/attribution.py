@@ -22,7 +22,7 @@ from fedjtt.attribution.kernel import solve
 from fedjtt.attribution.projection import Projection
 from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, target_sums
 from fedjtt.data.grouped import GroupedDataset
-from fedjtt.data.sampling import gather
+from fedjtt.data.sampling import blank, gather
 from fedjtt.models import FlatModel, build_model
 from fedjtt.seeding import torch_generator
 
@@ -73,7 +73,7 @@ class Scores:
         start = time.process_time()
         rows, others = torch.arange(len(self.train)), torch.arange(len(self.targets))
         settings = TrakSettings(projection=kind, ridge=RIDGE)
-        projection = projection_of(settings, self.model, torch.zeros(1, *self.train.x.shape[1:]))
+        projection = projection_of(settings, self.model, blank(self.train.x))
         kernel = gram_of(projection, "trak", self.train, rows)
         sums, _ = target_sums(projection, self.targets, others, torch.zeros_like(others), 1)
         self.found[kind] = influences([projection], [solve(kernel, sums, RIDGE)], self.train, rows)[:, 0]
@@ -131,7 +131,7 @@ def _projected(model: FlatModel, data: GroupedDataset, pairs: int) -> list[Row]:
     rows = torch.arange(len(data))
 
     def made(kind: str) -> Projection:
-        return projection_of(TrakSettings(projection=kind), model, torch.zeros(1, *data.x.shape[1:]))
+        return projection_of(TrakSettings(projection=kind), model, blank(data.x))
 
     dense = made("dense")
     size, width, chunk = dense.gradients.size, dense.width, dense.gradients.chunk

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from experiments.benchmarks.harness import Row, Setting, interleaved, medians_of, one_thread, ratios_of, timed
 from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.sampling import gather
 from fedjtt.models import FlatModel, SizedModel, build_model
 from fedjtt.seeding import numpy_generator
 from fedjtt.sparse.density import live_counts
@@ -75,7 +76,7 @@ def run(setting: Setting) -> list[Row]:
         ours, theirs = medians_of(figures)
         how = f"density .05, {steps} steps of {BATCH}: {ours:.3f} s, without a mask {theirs:.3f} s"
         rows.append(Row(f"sparse step: {name}", ratios_of(figures, 0, 1), TARGET, how))
-    x = dataset.x[:IMAGES].float() / 255
+    x = gather(dataset.x, torch.arange(IMAGES))
     for name, builder in JUDGED.items():
         dense = sparse_model(builder, 0.01)[0].module.eval()
         small = compressed(dense)

@@ -38,6 +38,8 @@ def show_dataset(config: RunConfig, sheet: Path | None, console: Console) -> Non
     splits = splits_of(config)
     parts = [part.train.rows for part in machines_of(config)]
     console.print(_group_table(splits, config))
+    for note in splits.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"{config.machines} machines, partition {config.partition}: {min(map(len, parts))} to {max(map(len, parts))} "
         f"train examples each, unevenness of the groups {unevenness(parts, splits.train):.3f} (0: alike, 1: disjoint)",

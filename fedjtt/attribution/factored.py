@@ -131,7 +131,7 @@ class Factored:
             weights = {name: weight.detach().requires_grad_() for name, weight in self.gradients.chosen.items()}
             with torch.enable_grad():
                 outputs = functional_call(
-                    self.gradients.module, {**self.gradients.fixed, **weights}, (x.to(self.gradients.dtype),)
+                    self.gradients.module, {**self.gradients.fixed, **weights}, (self.gradients.given(x),)
                 )
                 f = self.gradients.output.value(outputs, target)
         finally:

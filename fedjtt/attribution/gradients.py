@@ -55,6 +55,10 @@ class Gradients:
         self.size = sum(map(math.prod, self.shapes.values()))
         self.chunk = max(1, min(CHUNK, CHUNK_NUMBERS // self.size))
 
+    def given(self, x: Tensor) -> Tensor:
+        """Return inputs as the network takes them: in its own type, tokens as whole numbers."""
+        return x.to(self.dtype) if x.is_floating_point() else x
+
     def of(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return every example's gradient, ``[n, size]``, and output, ``[n]``."""
 
@@ -62,14 +66,14 @@ class Gradients:
             outputs = functional_call(self.module, {**self.fixed, **chosen}, (one.unsqueeze(0),))
             return self.output.value(outputs.squeeze(0), its_target)
 
-        found, f = vmap(grad_and_value(value), in_dims=(None, 0, 0))(self.chosen, x.to(self.dtype), target)
+        found, f = vmap(grad_and_value(value), in_dims=(None, 0, 0))(self.chosen, self.given(x), target)
         return torch.cat([found[name].flatten(1) for name in self.shapes], dim=1), f
 
     def along(self, x: Tensor, target: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         """Return every example's gradient times one direction, ``[n]``, and output, in one pass forward."""
 
         def values(chosen: dict[str, Tensor]) -> Tensor:
-            outputs = functional_call(self.module, {**self.fixed, **chosen}, (x.to(self.dtype),))
+            outputs = functional_call(self.module, {**self.fixed, **chosen}, (self.given(x),))
             return self.output.value(outputs, target)
 
         parts = torch.split(direction, [weight.numel() for weight in self.chosen.values()])

@@ -62,7 +62,7 @@ def projection_of(settings: TrakSettings, model: FlatModel, example: Tensor, num
         return Unprojected(gradients)
     if settings.projection == "dense":
         return Dense(gradients, settings.dimension, settings.seed, number)
-    return Factored(gradients, settings.dimension, settings.seed, number, example.to(gradients.dtype))
+    return Factored(gradients, settings.dimension, settings.seed, number, gradients.given(example))
 
 
 def gram_of(projection: Projection, kernel: str, dataset: GroupedDataset, rows: Tensor) -> Tensor:

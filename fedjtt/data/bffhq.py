@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from fedjtt.data.grouped import GroupedDataset, Splits
-from fedjtt.data.options import DataOptions, cache_dir
+from fedjtt.data.options import DataOptions
 from fedjtt.data.spurious import noisy_labels
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.seeding import numpy_generator
@@ -45,7 +45,7 @@ def load_bffhq(options: DataOptions) -> Splits:
     if options.spurious_strength not in TRAIN_FOLDERS:
         allowed = ", ".join(f"{share:g}" for share in TRAIN_FOLDERS)
         raise ConfigError(f"spurious-strength is {options.spurious_strength:g}; bffhq is published with {allowed}")
-    root = (options.data_dir if options.data_dir is not None else cache_dir()) / "bffhq"
+    root = options.root / "bffhq"
     train = root / TRAIN_FOLDERS[options.spurious_strength]
     chance = numpy_generator(options.seed, "data/bffhq/train/label-noise")
     return Splits(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedjtt.data.corruptions import CORRUPTIONS, corrupted
 from fedjtt.data.grouped import GroupedDataset, Splits
-from fedjtt.data.options import DataOptions, cache_dir
+from fedjtt.data.options import DataOptions
 from fedjtt.data.spurious import assign_attributes, balanced_attributes, noisy_labels
 from fedjtt.data.stratify import apportion, shuffled_classes, take_first
 from fedjtt.errors import DataError
@@ -41,7 +41,7 @@ def load_corrupted_cifar10(options: DataOptions) -> Splits:
     DataError
         A file is missing or damaged; the text names it and says what to do.
     """
-    folder = (options.data_dir if options.data_dir is not None else cache_dir()) / "cifar10"
+    folder = options.root / "cifar10"
     images, label = read_images(folder, TRAIN_FILES, 0)
     counts = np.bincount(label.numpy(), minlength=LABELS)
     shuffled = shuffled_classes(label, LABELS, numpy_generator(options.seed, "data/corrupted-cifar10/split"))

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fedjtt.errors import DataError, nearest
 
@@ -69,7 +70,12 @@ class CsvFile:
 
 
 def read_csv(
-    path: Path, delimiter: str = ",", names: Sequence[str] = (), comment: str = "", only: Sequence[str] = ()
+    path: Path,
+    delimiter: str = ",",
+    names: Sequence[str] = (),
+    comment: str = "",
+    quotes: bool = True,
+    only: Sequence[str] = (),
 ) -> CsvFile:
     """Read a UTF-8 CSV file with a header.
 
@@ -82,8 +88,10 @@ def read_csv(
         them is one, and its other names do not count.
     comment : str
         How lines begin that are passed over; empty: none are.
+    quotes : bool
+        Whether a cell may be quoted; in a file without quotes the sign stands for itself.
     only : sequence of str
-        The columns to keep of a wide file; none: all.
+        The columns to keep, of a file that would fill the memory with others; empty: all.
 
     Raises
     ------
@@ -92,7 +100,9 @@ def read_csv(
         quote that is not closed, no row at all. Its text names the file, the row and, where there is one, the column.
     """
     text = _decoded(path, delimiter)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    source = io.StringIO(text, newline="")
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    reader = csv.reader(source, delimiter=delimiter, strict=True, quoting=quoting)
     header: tuple[str, ...] = tuple(names)
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -118,11 +128,7 @@ def read_csv(
             f"{path}, row {begin}: {error}; check the quotes of this row", f"{path.name}, row {begin}"
         ) from None
     if not rows:
-        what = "has a header and no rows" if header else "is empty"
-        raise DataError(
-            f"{path}, row 1: the file {what}; give it a header and a line for every example",
-            f"{path.name}, row 1: the file {what}",
-        )
+        raise _empty(path, header)
     return CsvFile(path, tuple(only) or header, rows, lines)
 
 
@@ -159,6 +165,14 @@ def _position(content: bytes, start: int, delimiter: str) -> str:
     header = content.split(b"\n", 1)[0].decode("utf-8-sig", "replace").split(delimiter)
     name = repr(header[number].strip()) if row > 1 and number < len(header) else str(number + 1)
     return f"row {row}, column {name}"
+
+
+def _empty(path: Path, header: Sequence[str]) -> DataError:
+    what = "has a header and no rows" if header else "is empty"
+    return DataError(
+        f"{path}, row 1: the file {what}; give it a header and a line for every example",
+        f"{path.name}, row 1: the file {what}",
+    )
 
 
 def _ragged(path: Path, line: int, row: list[str], header: Iterable[str]) -> DataError:

@@ -42,4 +42,4 @@ def count_splits(splits: Splits) -> Findings:
     """Return the sizes of a loaded dataset's groups."""
     parts = zip(SPLITS, (splits.train, splits.validation, splits.test), strict=True)
     counts = {name: tuple(int(count) for count in part.group_counts()) for name, part in parts}
-    return Findings(splits.label_names, splits.attribute_names, counts)
+    return Findings(splits.label_names, splits.attribute_names, counts, notes=list(splits.notes))

@@ -17,8 +17,9 @@ class GroupedDataset:
     Attributes
     ----------
     x : Tensor or ImageRows
-        uint8 ``[n, ...]`` (images, scaled to [0, 1] when a batch is made) or float32 ``[n, ...]``; or images on disk,
-        read when a batch is made. :func:`fedjtt.data.sampling.gather` makes batches of either.
+        uint8 ``[n, ...]`` (images, scaled to [0, 1] when a batch is made), float32 ``[n, ...]``, or int32 tokens
+        ``[n, length]``, of pairs of texts ``[n, 2, length]``; or images on disk, read when a batch is made.
+        :func:`fedjtt.data.sampling.gather` makes batches of all of them.
     label : Tensor
         int64 ``[n]``, from 0 to ``num_labels - 1``.
     attribute : Tensor or None
@@ -27,6 +28,9 @@ class GroupedDataset:
         int64 ``[n]``, what the example is called wherever it goes; ascending and unique.
     num_labels, num_attributes : int
         Sizes of the two alphabets, also of values that do not occur.
+    memberships : Tensor or None
+        Bool ``[n, m]``: which of m overlapping kinds an example is of. Evaluation's worst group is then the worst of
+        label and kind; whatever else asks for groups means those of label and attribute.
     """
 
     x: Tensor | ImageRows
@@ -35,10 +39,17 @@ class GroupedDataset:
     id: Tensor
     num_labels: int
     num_attributes: int
+    memberships: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Refuse columns of different lengths and values outside their alphabets."""
-        columns = {"x": self.x, "label": self.label, "attribute": self.attribute, "id": self.id}
+        columns = {
+            "x": self.x,
+            "label": self.label,
+            "attribute": self.attribute,
+            "id": self.id,
+            "memberships": self.memberships,
+        }
         lengths = {name: len(column) for name, column in columns.items() if column is not None}
         if len(set(lengths.values())) != 1:
             raise DataError(f"the columns of a dataset differ in length: {lengths}; give one row an example")
@@ -80,18 +91,24 @@ class GroupedDataset:
             label=self.label[index],
             attribute=None if self.attribute is None else self.attribute[index],
             id=self.id[index],
+            memberships=None if self.memberships is None else self.memberships[index],
         )
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A dataset's three parts and how people call its labels and attributes."""
+    """A dataset's three parts and how people call its labels, attributes and overlapping kinds.
+
+    ``notes`` are what a result should say of the data.
+    """
 
     train: GroupedDataset
     validation: GroupedDataset
     test: GroupedDataset
     label_names: tuple[str, ...]
     attribute_names: tuple[str, ...]
+    kind_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def majority_attribute(train: GroupedDataset) -> Tensor:

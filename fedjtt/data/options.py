@@ -26,8 +26,8 @@ class DataOptions:
     dataset : str
         A name in :data:`fedjtt.data.sources.SOURCES`.
     data_dir : Path or None
-        Where the files are: the folder that holds ``MNIST/raw``, ``adult`` and so on. None: fedjtt's own folder in the
-        user's cache.
+        Where the files are: the folder that holds ``MNIST/raw``, ``adult``, ``sick`` or another dataset's folder.
+        None: fedjtt's own folder in the user's cache.
     download : bool
         Whether files that are missing may be downloaded.
     difficulty : str
@@ -44,6 +44,10 @@ class DataOptions:
         Side in pixels of photographs.
     image_cache : str
         Folder of decoded photographs; empty: in fedjtt's own; ``none``: they are not kept.
+    max_length : int
+        Tokens of a text that are read.
+    text_model : str
+        The pretrained model whose tokenizer cuts texts, a folder or a name; empty: words are hashed.
     seed : int
         The run's seed; the data depends on it and never on the method.
     """
@@ -60,6 +64,8 @@ class DataOptions:
     core_noise: float = 0.0
     image_size: int = PUBLISHED_SIZE
     image_cache: str = ""
+    max_length: int = 0
+    text_model: str = ""
 
     @property
     def root(self) -> Path:

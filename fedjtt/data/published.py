@@ -110,6 +110,26 @@ PUBLISHED: dict[str, Published] = {
         },
         "Sagawa et al., 'Distributionally Robust Neural Networks for Group Shifts' (ICLR 2020)",
     ),
+    "sick": Published(
+        "The page of SICK, Sentences Involving Compositional Knowledge (Marelli et al. 2014), or its copy on Zenodo.",
+        ("sick/SICK.txt    9,927 rows, separated by tabs",),
+    ),
+    "civilcomments": Published(
+        "WILDS: get_dataset('civilcomments', download=True) of its package wilds, or the address in its source.",
+        ("civilcomments_v1.0/all_data_with_identities.csv    448,000 rows",),
+    ),
+    "multinli": Published(
+        "The sentences: GLUE's MNLI task. The split: metadata_random.csv of the repository group_DRO (Sagawa et al. "
+        "2020); without it the split is drawn by seed.",
+        (
+            "multinli/glue_data/MNLI/train.tsv               392,702 rows",
+            "multinli/glue_data/MNLI/dev_matched.tsv           9,815 rows",
+            "multinli/glue_data/MNLI/dev_mismatched.tsv        9,832 rows",
+            "multinli/data/metadata_random.csv               412,349 rows",
+        ),
+        {"train": (57_498, 11_158, 67_376, 1_521, 66_630, 1_992)},
+        "GroupDRO's appendix (Sagawa et al. 2020)",
+    ),
 }
 """Every dataset by name."""
 

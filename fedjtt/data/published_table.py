@@ -17,19 +17,24 @@ from fedjtt.errors import DataError
 from fedjtt.seeding import numpy_generator
 
 
-def find_file(options: DataOptions, name: str) -> Path:
-    """Return where a file of the dataset is: in the folder of the dataset's name in the data-dir.
+def folder_of(options: DataOptions, name: str = "") -> Path:
+    """Return the folder of that name in the data-dir; without one, of the dataset's name."""
+    return options.root / (name or options.dataset)
+
+
+def find_file(options: DataOptions, name: str, folder: str = "") -> Path:
+    """Return where a file of the dataset is, in :func:`folder_of`.
 
     Raises
     ------
     DataError
         It is not there.
     """
-    path = options.root / options.dataset / name
+    path = folder_of(options, folder) / name
     if not path.is_file():
         raise DataError(
             f"{options.dataset}'s file {path} is missing; set --data-dir or FEDJTT_DATA to the folder that holds "
-            f"{options.dataset}/{name}"
+            f"{folder or options.dataset}/{name}"
         )
     return path
 
@@ -39,15 +44,20 @@ def hold_out(table: HostTable, options: DataOptions, validation: float, test: fl
     if table.attribute is None or table.schema.attribute is None:
         raise DataError(f"{table.source} has no attribute to split by")
     width = len(table.schema.attribute.values)
-    group = torch.from_numpy(table.label * width + table.attribute)
+    group = table.label * width + table.attribute
+    return replace(table, split=draw_split(group, width * len(table.schema.label.values), options, validation, test))
+
+
+def draw_split(group: np.ndarray, groups: int, options: DataOptions, validation: float, test: float) -> np.ndarray:
+    """Return every row's part, drawn by seed: shares of all rows are held out, of every group alike."""
     chance = numpy_generator(options.seed, f"data/{options.dataset}/split")
-    left = shuffled_classes(group, width * len(table.schema.label.values), chance)
-    split = np.full(len(table), TRAIN)
+    left = shuffled_classes(torch.from_numpy(group), groups, chance)
+    split = np.full(len(group), TRAIN)
     for part, share in ((TEST, test), (VALIDATION, validation)):
         counts = np.array([len(rows) for rows in left])
-        taken, left = take_first(left, apportion(counts, round(share * len(table))))
+        taken, left = take_first(left, apportion(counts, round(share * len(group))))
         split[taken.numpy()] = part
-    return replace(table, split=split)
+    return split
 
 
 def splits_of_tables(table: HostTable, test: HostTable | None, options: DataOptions) -> Splits:

@@ -81,3 +81,9 @@ def gather(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
     if isinstance(x, ImageRows):
         return x.standardised(batch)
     return batch.float().div_(255) if batch.dtype == torch.uint8 else batch
+
+
+def blank(x: Tensor | ImageRows) -> Tensor:
+    """Return one example of zeros as :func:`gather` would give it, which a network's layers can be seen with."""
+    whole = isinstance(x, Tensor) and x.dtype == torch.int32  # tokens
+    return torch.zeros(1, *x.shape[1:], dtype=torch.int32 if whole else torch.float32)

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from fedjtt.data.adult import load_adult
 from fedjtt.data.bffhq import load_bffhq
 from fedjtt.data.celeba import CELEBA
+from fedjtt.data.civilcomments import load_civilcomments
 from fedjtt.data.coloured_mnist import load_coloured_mnist
 from fedjtt.data.compas import load_compas
 from fedjtt.data.corrupted_cifar10 import load_corrupted_cifar10
 from fedjtt.data.digits import load_digits
 from fedjtt.data.findings import Findings, count_splits
 from fedjtt.data.grouped import Splits
+from fedjtt.data.multinli import load_multinli
 from fedjtt.data.options import DataOptions
+from fedjtt.data.sick import load_sick
 from fedjtt.data.spuco_mnist import load_spuco_mnist
 from fedjtt.data.waterbirds import WATERBIRDS
 from fedjtt.errors import ConfigError, nearest
@@ -121,6 +124,30 @@ SOURCES = {
             default_difficulty=None,
             needs_files=True,
             look=CELEBA.look,
+        ),
+        Source(
+            name="sick",
+            summary="SICK: 9,927 pairs of sentences, contradiction or not, by negation; needs sick/SICK.txt",
+            loader=load_sick,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="civilcomments",
+            summary="CivilComments (WILDS): toxic comments, by identity; needs civilcomments_v1.0",
+            loader=load_civilcomments,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
+        ),
+        Source(
+            name="multinli",
+            summary="MultiNLI (GLUE): contradiction, entailment, neutral, by negation; needs multinli/glue_data/MNLI",
+            loader=load_multinli,
+            default_strength=None,
+            default_difficulty=None,
+            needs_files=True,
         ),
     )
 }

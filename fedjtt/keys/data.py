@@ -1,5 +1,7 @@
 """Which data, and how it is spread over the machines."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from fedjtt.choices import DATASETS, DIFFICULTIES, PARTITIONS
@@ -12,8 +14,8 @@ class DataKeys(Keys):
     dataset: str = choice(
         "digits",
         DATASETS,
-        "dataset to train on; adult, compas: tables; waterbirds, celeba: photographs; csv, heart4, image-folder: every "
-        "machine has rows of its own",
+        "dataset to train on; adult, compas: tables; waterbirds, celeba: photographs; sick, civilcomments, multinli: "
+        "texts; csv, heart4, image-folder: every machine has rows of its own",
     )
     data_dir: str = Field("", description="folder that holds the dataset's files; empty: the environment's FEDJTT_DATA")
     schema_file: str = Field(
@@ -27,7 +29,11 @@ class DataKeys(Keys):
     min_count: int = Field(
         5, ge=1, description="rows that a sum must be over to leave a machine, where machines have rows of their own"
     )
-    download: bool = Field(False, description="let torchvision download missing files into data-dir")
+    download: bool = Field(
+        False,
+        description="let missing files be downloaded: MNIST's into data-dir, a text-model's where transformers keeps "
+        "its own",
+    )
     difficulty: str = choice(
         "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
     )
@@ -52,6 +58,16 @@ class DataKeys(Keys):
         "",
         description="folder in which decoded photographs are kept, in one file for all processes and runs; empty: "
         "fedjtt/images in the user's cache; none: they are decoded anew in every epoch",
+    )
+    max_length: Annotated[int, Field(ge=1, le=512)] | Auto = Field(
+        "auto",
+        description="tokens of a text that are read, up to 512, of a pair's texts each (bert, distilbert: both "
+        "together); auto: 32 for sick, 128 for multinli, 300 for civilcomments",
+    )
+    text_model: str = Field(
+        "auto",
+        description="folder of a pretrained model as transformers writes it (vocabulary, config, weights), or "
+        "its name; auto: bert-base-uncased or distilbert-base-uncased",
     )
     partition: str = choice("iid", PARTITIONS, "how the train data is spread over the machines")
     dirichlet_alpha: float = Field(0.5, gt=0, description="concentration of the dirichlet partitions; small is uneven")

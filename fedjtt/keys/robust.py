@@ -78,10 +78,14 @@ class RobustKeys(Keys):
     model: str = choice(
         "auto",
         ("auto", *SIZED_BY),
-        "network; auto: lenet for images, mlp for columns; cmnist-cnn and resnet18 have group norms",
+        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; cmnist-cnn and resnet18 have "
+        "group norms; bert and distilbert need the extra text",
     )
     model_width: float = Field(
-        1.0, gt=0, le=64, description="factor on the channels and hidden units of a network, rounded, at least 1"
+        1.0,
+        gt=0,
+        le=64,
+        description="factor on the channels, hidden units and embeddings of a network, rounded, at least 1",
     )
     model_depth: int = Field(2, ge=1, le=64, description="hidden layers of the mlp")
     selection: str = choice(

@@ -20,6 +20,8 @@ SELECTION_SCORE = {
 }
 REFERRED = "reference-labels"
 REFERENCE_COUNTS = ("reference-correct", "reference-count")
+KIND_COUNTS = ("kind-correct", "kind-count")
+"""Of overlapping kinds, where the split's examples are of such."""
 LEAST = 10
 """Validation examples that a group of label and reference's prediction must have to be judged by."""
 
@@ -43,6 +45,8 @@ def assess(node: Node, request: Payload) -> Payload:
     sums = sums_of(correct, data, part.rows)
     numbers: dict[str, Scalar] = {"correct": sums.correct.tolist(), "count": sums.count.tolist()}
     numbers["attributes"] = sums.num_attributes
+    if sums.of_kinds is not None:
+        numbers |= {name: counts.tolist() for name, counts in zip(KIND_COUNTS, sums.of_kinds, strict=True)}
     if by_reference:
         cell, cells = label * data.num_labels + torch.from_numpy(node.memo[REFERRED].copy()), data.num_labels**2
         told = (torch.bincount(which, minlength=cells).tolist() for which in (cell[correct], cell))
@@ -80,7 +84,10 @@ def assess_weights(
     if not replies:
         raise RuntimeError("a round without replies is refused before it is reduced")
     correct, count = (torch.tensor(_added(replies, name)) for name in ("correct", "count"))
-    figures = scores(GroupSums(correct, count, replies[0].integer("attributes")), train_counts)
+    attributes, of_kinds = replies[0].integer("attributes"), None
+    if KIND_COUNTS[0] in replies[0].numbers:
+        of_kinds = (torch.tensor(_added(replies, KIND_COUNTS[0])), torch.tensor(_added(replies, KIND_COUNTS[1])))
+    figures = scores(GroupSums(correct, count, attributes, of_kinds), train_counts)
     if by_reference:
         figures[SELECTION_SCORE[BIAS_UNSUPERVISED]] = reference_score(
             *(_added(replies, name) for name in REFERENCE_COUNTS)

@@ -17,6 +17,7 @@ from fedjtt.attribution.projection import Projection
 from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, squares_of
 from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig, digest_of
+from fedjtt.data.sampling import blank
 from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import last_layer
 from fedjtt.methods.base import Array, Node, Part, Payload
@@ -41,7 +42,7 @@ def trak_settings(config: RunConfig) -> TrakSettings:
 def projection_at(node: Node, weights: Array, number: int) -> Projection:
     """Return the projection of one of several models, at its weights."""
     dataset, device = node.data.train.dataset, node.config.device
-    example = torch.zeros(1, *dataset.x.shape[1:], device=device)
+    example = blank(dataset.x).to(device)
     return projection_of(trak_settings(node.config), node.load(weights), example, number)
 
 

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedjtt.cache import StageCache
+from fedjtt.choices import TRANSFORMERS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
 from fedjtt.errors import ConfigError
 from fedjtt.models import FlatModel, ModelBuilder, SizedModel, build_model
+from fedjtt.pretrained_text import PretrainedBuilder
 from fedjtt.seeding import torch_generator
 
 if TYPE_CHECKING:
@@ -128,6 +130,8 @@ def builder_of(config: RunConfig, own: ModelBuilder | None = None) -> ModelBuild
     named = SizedModel(config.model, config.model_width, config.model_depth)
     if own is not None and named != SizedModel(config.model):
         raise ConfigError("model-width and model-depth are for named models; leave them out where model is a function")
+    if own is None and config.model in TRANSFORMERS:
+        return PretrainedBuilder(config.model, config.text_model, config.download)
     return own or named
 
 

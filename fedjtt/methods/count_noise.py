@@ -115,7 +115,11 @@ def _look(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload: 
 
 def _assess(node: Node, request: Payload, reply: Payload, draw: Draw) -> Payload:
     told: Numbers = {}
-    for wholes, parts in (("count", "correct"), ("reference-count", "reference-correct")):
+    for wholes, parts in (
+        ("count", "correct"),
+        ("reference-count", "reference-correct"),
+        ("kind-count", "kind-correct"),
+    ):
         if wholes in reply.numbers:
             counts = _drawer(node, f"assess-{wholes}-{request.integer('split')}")(reply.integers(wholes))
             told |= {wholes: counts, parts: _within(draw(reply.integers(parts)), counts)}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 
 from fedjtt.cache import pack_json
+from fedjtt.data.sampling import blank
 from fedjtt.methods.base import Node, Payload
 from fedjtt.methods.fit import batches_of
 from fedjtt.methods.lesson import Lesson
@@ -22,8 +23,7 @@ from fedjtt.training import gradient_of
 def sketch(node: Node, request: Payload) -> Payload:  # noqa: ARG001 (an action's signature)
     """Say how the run's network is made: its parameters, and each layer's operations for one example."""
     layout = layout_of(node)
-    shape = tuple(node.data.train.dataset.x.shape[1:])
-    flops = count_flops(node.initial_model().module, shape, layout)
+    flops = count_flops(node.initial_model().module, blank(node.data.train.dataset.x), layout)
     about = {"shapes": layout.shapes(), "inference": flops.inference, "training": flops.training}
     return Payload({"about": pack_json(about)})
 

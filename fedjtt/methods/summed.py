@@ -62,7 +62,11 @@ FORMS: Mapping[str, Form] = {
     "fit": Form(
         weighted=("weights", "average", "slopes", "loss"), sums=("dro-gains", "dro-seen", "eta-sum"), alike=("steps",)
     ),
-    "assess": Form(("correct", "count", "reference-correct", "reference-count"), alike=("attributes",), timed=False),
+    "assess": Form(
+        ("correct", "count", "reference-correct", "reference-count", "kind-correct", "kind-count"),
+        alike=("attributes",),
+        timed=False,
+    ),
     "spectrum": Form(("count",), arrays=("sums",), alike=("width",), timed=False),
     "gram": Form(("rows",), arrays=("gram",)),
     "squares": Form(("rows",), arrays=("squares",)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedjtt.sparse.layout import Layout
 
@@ -39,12 +39,12 @@ class Flops:
         return inference, training
 
 
-def count_flops(module: nn.Module, input_shape: tuple[int, ...], layout: Layout) -> Flops:
-    """Count the operations of one example through a network."""
+def count_flops(module: nn.Module, example: Tensor, layout: Layout) -> Flops:
+    """Count the operations of one example ``[1, ...]`` through a network; looking embeddings up is none."""
     from torch.utils.flop_counter import FlopCounterMode  # imports torch._dynamo: 2 s
 
     device = next(module.parameters()).device
-    x = torch.zeros(1, *input_shape, device=device)
+    x = example.to(device)
     was_training = module.training
     module.eval()
     with FlopCounterMode(display=False) as forward, torch.no_grad():

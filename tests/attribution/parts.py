@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 
 from fedjtt.attribution.gradients import Gradients
+from fedjtt.choices import OF_IMAGES
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
 from fedjtt.models import FlatModel, build_model
 from tests.tiny import grouped
 
-SHAPES = {"lenet": (3, 16, 16), "cmnist-cnn": (3, 16, 16), "resnet18": (3, 16, 16), "mlp": (4,), "logistic": (4,)}
+SHAPES = {
+    **dict.fromkeys(OF_IMAGES, (3, 16, 16)),
+    **dict.fromkeys(("mlp", "logistic"), (4,)),
+    "bag-of-embeddings": (2, 5),
+}
 
 
 def network(name: Any = "mlp", labels: int = 3, seed: int = 0) -> FlatModel:
@@ -23,12 +28,14 @@ def data_for(name: Any = "mlp", n: int = 12, labels: int = 3, seed: int = 0) -> 
     found = grouped(torch.arange(n) % labels, torch.arange(n) // 2 % 2, labels=labels, seed=seed)
     if not isinstance(name, str) or len(SHAPES[name]) == 1:
         return found
-    x = torch.randint(0, 256, (n, *SHAPES[name]), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+    x = torch.randint(0, 256, (n, *SHAPES[name]), generator=torch.Generator().manual_seed(seed))
+    x = x.to(torch.int32 if name == "bag-of-embeddings" else torch.uint8)
     return GroupedDataset(x, found.label, found.attribute, found.id, labels, 2)
 
 
 def batch(dataset: GroupedDataset, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    return gather(dataset.x, torch.arange(len(dataset))).to(dtype), dataset.label
+    x = gather(dataset.x, torch.arange(len(dataset)))
+    return x.to(dtype) if x.is_floating_point() else x, dataset.label
 
 
 def gradients_of(dataset: GroupedDataset, gradients: Gradients) -> Tensor:

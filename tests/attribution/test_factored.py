@@ -15,6 +15,15 @@ def made(name: object, width: int = 16, layers: str = "all") -> Factored:
     return Factored(Gradients(network(name), layers), width, 0, 0, batch(data_for(name))[0][:1])
 
 
+def test_embeddings_have_no_factors_but_the_last_layer_has() -> None:
+    with pytest.raises(ConfigError, match=r"weights outside nn.Linear and nn.Conv2d .* set projection to dense"):
+        made("bag-of-embeddings")
+    projection, data = made("bag-of-embeddings", layers="last"), data_for("bag-of-embeddings")
+    gradients, _ = projection.gradients.of(*batch(data))
+    columns = torch.stack([projection.direction(column) for column in torch.eye(16)], dim=1)
+    torch.testing.assert_close(projection.features(*batch(data))[0], gradients @ columns, rtol=1e-4, atol=1e-5)
+
+
 def test_linear_layers_go_by_their_factors_and_convolutions_by_their_gradients() -> None:
     """fc1 of 16 x 16 images: 16 in, 120 out. The second convolution sees 16 positions of 151 by 16 weights."""
     shapes = {layer.name: [tuple(each.shape) for each in layer.signs] for layer in made("lenet")._layers}

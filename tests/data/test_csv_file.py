@@ -169,3 +169,26 @@ def refused(path: Path, names: tuple[str, ...]) -> str:
     with pytest.raises(DataError) as caught:
         read_csv(path, names=names)
     return str(caught.value)
+
+
+def test_a_file_without_quotes(tmp_path: Path) -> None:
+    """A quotation mark that opens a cell, or stands in one, is a letter like others."""
+    path = tmp_path / "a.tsv"
+    path.write_text('a\tb\n"one\ttwo "2"\nthree"\t\'\n')
+    read = read_csv(path, delimiter="\t", quotes=False)
+    assert read.rows == [['"one', 'two "2"'], ['three"', "'"]]
+    with pytest.raises(DataError):
+        read_csv(path, delimiter="\t")
+
+
+def test_only_some_columns_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b,c\n1,2,3\n4,5,6\n")
+    read = read_csv(path, only=("c", "a"))
+    assert (read.header, read.rows, read.lines) == (("c", "a"), [["3", "1"], ["6", "4"]], [2, 3])
+    assert read.index_of("a", "a") == 1
+    with pytest.raises(DataError, match="column 'd' is missing"):
+        read_csv(path, only=("a", "d"))
+    path.write_text("a,b,c\n1,2\n")
+    with pytest.raises(DataError, match="row 2, column 'c': the row ends before it"):
+        read_csv(path, only=("a",))

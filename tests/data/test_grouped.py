@@ -43,3 +43,14 @@ def test_columns_of_different_lengths_and_foreign_values_are_refused() -> None:
         dataset([0, 2], [0, 0])
     with pytest.raises(DataError, match="attribute runs from -1 to 0"):
         dataset([0, 1], [0, -1])
+
+
+def test_memberships_are_rows_like_the_others() -> None:
+    members = torch.tensor([[True, False], [True, True], [False, False]])
+    columns = {"x": torch.zeros(3, 1), "label": torch.tensor([0, 1, 0]), "attribute": None, "id": torch.arange(3)}
+    data = GroupedDataset(**columns, num_labels=2, num_attributes=1, memberships=members)
+    kept = data.take([2, 1]).memberships
+    assert kept is not None
+    assert kept.tolist() == [[False, False], [True, True]]
+    with pytest.raises(DataError, match="differ in length"):
+        GroupedDataset(**columns, num_labels=2, num_attributes=1, memberships=members[:2])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedjtt.data.sampling import draw_batches, gather, shuffled_passes, weighted_draws
+from fedjtt.data.sampling import blank, draw_batches, gather, shuffled_passes, weighted_draws
 from fedjtt.errors import DataError
 
 
@@ -83,3 +83,11 @@ def test_images_are_scaled_and_floats_are_not() -> None:
         np.testing.assert_array_equal(batch.numpy(), expected)
     features = torch.rand(6, 2, generator=generator())
     assert torch.equal(gather(features, rows), features[[4, 0, 4]])
+
+
+def test_a_blank_example_is_of_a_batch_s_shape_and_type() -> None:
+    for dtype in (torch.uint8, torch.float32, torch.int32):
+        x = torch.ones(6, 2, 3, dtype=dtype)
+        example, batch = blank(x), gather(x, torch.tensor([0]))
+        assert (example.shape, example.dtype) == (batch.shape, batch.dtype)
+        assert not example.any()

@@ -1,6 +1,7 @@
 """The sheet of the most harmful and helpful images, and worst-group accuracy over the number removed."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from experiments.attribution_figures import harm_sheet, wga_against_removed
 from experiments.results import flatten
 from experiments.settings import Groups, by_setting
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.options import NO_CACHE, DataOptions
+from fedjtt.data.sampling import stored
+from fedjtt.data.sources import load
 from fedjtt.errors import DataError
+from tests.data.pictures import write_waterbirds
 from tests.experiments.test_results import synthetic_result
 from tests.tiny import tiny_splits
 
@@ -38,6 +43,16 @@ def test_the_sheet_has_the_lowest_then_the_highest_alignments_with_their_groups(
     names = [f"{('cat', 'dog')[row % 2]}, {('day', 'night')[(row % 2) ^ (row < 8)]}" for row, _ in shown]
     assert [title.split("\n")[0] for _, title in shown] == names
     assert shown[0][1].endswith("-30")
+
+
+def test_photographs_on_disk_are_read_for_the_sheet(tmp_path: Path) -> None:
+    write_waterbirds(tmp_path)
+    splits = load(DataOptions("waterbirds", tmp_path, 0, image_size=8, image_cache=NO_CACHE))
+    order = torch.arange(float(len(splits.train)))
+    shown = [axes.images[0] for half in harm_sheet(order, splits, 2).subfigs for axes in half.axes]
+    first, last = (stored(splits.train.x, torch.tensor([row]))[0] for row in (0, len(splits.train) - 1))
+    for image, pixels in ((shown[0], first), (shown[2], last)):
+        assert torch.equal(torch.tensor(image.get_array() * 255).round().byte(), pixels.permute(1, 2, 0))
 
 
 def test_half_of_the_examples_are_the_most_that_harm_or_help() -> None:

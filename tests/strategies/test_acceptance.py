@@ -416,3 +416,35 @@ def test_counts_by_the_reference_are_of_the_same_examples() -> None:
     assert said([2, 5], [4, 6]) == "it counts 2 groups of the reference for 2 labels"
     bare = Payload(numbers=figures)
     assert accept.objection("assess", 2, asked, bare) == "it lacks reference-correct"
+
+
+KINDS = but(SUMS, kind_correct=[1, 0, 0, 1, 0, 1], kind_count=[2, 0, 1, 1, 0, 3])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"kind_correct": [3, 0, 0, 1, 0, 1]}, "it has more correct predictions than examples in an overlapping group"),
+        ({"kind_correct": [1], "kind_count": [1]}, "it counts 1 overlapping groups for 2 labels"),
+        # Of label 0 it evaluates on 3 examples, of label 1 on 3.
+        (
+            {"kind_count": [4, 0, 1, 1, 0, 3]},
+            "it counts more examples in an overlapping group than it has of the label",
+        ),
+        ({"without": "kind-count"}, "it lacks kind-count"),
+    ],
+    ids=str,
+)
+def test_overlapping_groups_fit_the_groups(changes: dict[str, Any], said: str) -> None:
+    accept = Acceptance(owner)
+    assert accept.objection("census", 2, Payload(), CENSUS) == ""
+    assert accept.objection("assess", 2, REQUESTS["assess"], but(KINDS, **changes)) == said
+
+
+def test_overlapping_groups_stay_the_same() -> None:
+    accept = Acceptance(owner)
+    assert accept.objection("census", 2, Payload(), CENSUS) == ""
+    assert accept.objection("assess", 2, REQUESTS["assess"], KINDS) == ""
+    other = but(KINDS, kind_count=[3, 0, 1, 1, 0, 3])
+    assert accept.objection("assess", 2, REQUESTS["assess"], other).endswith("overlapping groups than before")

@@ -34,15 +34,21 @@ def required() -> dict[str, Requirement]:
     return {canonicalize_name(each.name): each for each in map(Requirement, project["dependencies"])}
 
 
+def extra() -> set[str]:
+    groups = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {canonicalize_name(Requirement(each).name) for group in groups.values() for each in group}
+
+
 def locked() -> dict[str, str]:
     lines = (REPO / "requirements.lock").read_text()
     return dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^ ;\\]+)", lines, flags=re.MULTILINE))
 
 
 # Typer's own errors are click's, and whoever has the one has the other. Benchmarks hold us against traker, which the
-# extra for tests has.
+# extra for tests has, and transformers comes with the extra for pretrained networks.
 def test_every_import_is_declared() -> None:
-    assert imported() - set(required()) == {"click", "traker"}
+    assert imported() - set(required()) == {"click", "traker", "transformers"}
+    assert {"traker", "transformers"} <= extra()
 
 
 @pytest.mark.parametrize("name", sorted(required()))

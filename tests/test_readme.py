@@ -31,7 +31,14 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in ("run_command", "sweep_command", "report_command", "explain_command", "data_command"):
+    for name in (
+        "run_command",
+        "sweep_command",
+        "report_command",
+        "explain_command",
+        "attribute_command",
+        "data_command",
+    ):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
     monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)
@@ -42,7 +49,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
 
 def test_there_are_commands_to_check() -> None:
     assert {arguments[0] for arguments in commands("fedjtt")} == {
-        "run", "sweep", "report", "explain", "analyse", "data"
+        "run", "sweep", "report", "explain", "analyse", "attribute", "data"
     }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from fedjtt.seeding import torch_generator
 from fedjtt.tracking import write_atomically
 
 CONFIG = Path(__file__).parent / "configs" / "d3m-lds.toml"
-PROJECTIONS, RIDGES, KERNELS = ("factored", "dense"), (0.0, 0.01, 0.1, 1.0), ("trak", "newton")
+PROJECTIONS, RIDGES, KERNELS = ("factored", "dense"), (0.0, 0.01, 0.1, 1.0, 10.0), ("trak", "newton")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def measure(config: RunConfig, sizes: Sizes, out: Path, quick: bool = False) -> 
         for kind in PROJECTIONS
     }  # fmt: skip
     lines = []
-    grid = product(PROJECTIONS, KERNELS[: 1 if quick else 2], RIDGES[1:2] if quick else RIDGES, (1, sizes.models))
+    grid = product(PROJECTIONS, KERNELS[: 1 if quick else 2], RIDGES[3:4] if quick else RIDGES, (1, sizes.models))
     for kind, kernel, ridge, count in grid:
         scores = scores_of(features[kind][:count], kernel, ridge)
         other = scores if kind == PROJECTIONS[0] else scores_of(features[PROJECTIONS[0]][:count], kernel, ridge)

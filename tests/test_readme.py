@@ -32,7 +32,7 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in ("run_command", "sweep_command", "report_command", "explain_command"):
+    for name in ("run_command", "sweep_command", "report_command", "explain_command", "attribute_command"):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
     for home, name in (
         (show, "list_datasets"),
@@ -50,7 +50,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
 
 def test_there_are_commands_to_check() -> None:
     assert {arguments[0] for arguments in commands("fedjtt")} == {
-        "run", "sweep", "report", "explain", "analyse", "data"
+        "run", "sweep", "report", "explain", "analyse", "attribute", "data"
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def gram(node: Node, request: Payload) -> Payload:
         projection = projection_at(node, request.arrays["weights"], request.integer("model"))
         return packed(gram_of(projection, node.config.attribution_kernel, node.data.train.dataset, rows))
 
-    found, seconds = _remembered(node, "gram", request, compute)
+    found, seconds = remembered(node, "gram", request, compute)
     return Payload({"gram": found}, {"rows": len(rows), "seconds": seconds})
 
 
@@ -78,7 +78,7 @@ def squares(node: Node, request: Payload) -> Payload:
     def compute() -> Tensor:
         return packed(squares_of(projections_at(node, request), node.data.train.dataset, rows))
 
-    found, seconds = _remembered(node, "squares", request, compute)
+    found, seconds = remembered(node, "squares", request, compute)
     return Payload({"squares": found}, {"rows": len(rows), "seconds": seconds})
 
 
@@ -90,7 +90,7 @@ def align(node: Node, request: Payload) -> Payload:
         vectors = [torch.from_numpy(vector.copy()).unsqueeze(0) for vector in request.arrays["vectors"]]
         return influences(projections_at(node, request), vectors, part.dataset, part.rows)[:, 0]
 
-    scores, seconds = _remembered(node, "align", request, compute)
+    scores, seconds = remembered(node, "align", request, compute)
     node.memo[SCORES] = scores
     return Payload(numbers={"rows": len(part), "negative": int((scores < 0).sum()), "seconds": seconds})
 
@@ -118,9 +118,18 @@ def least_rows(node: Node) -> int:
     return node.config.min_count if node.config.own_data else 0
 
 
-def _remembered(node: Node, what: str, request: Payload, compute: Callable[[], Tensor]) -> tuple[Array, float]:
-    """Return what is computed, and its CPU seconds; from the machine's cache where it has been before."""
-    asked = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in request.arrays.items()}
+def remembered(
+    node: Node, what: str, request: Payload, compute: Callable[[], Tensor], *inputs: Tensor
+) -> tuple[Array, float]:
+    """Return what is computed, and its CPU seconds; from the machine's cache where it has been before.
+
+    Parameters
+    ----------
+    inputs : Tensor
+        What it depends on beside the request, the data and the keys of attribution.
+    """
+    arrays = [*request.arrays.values(), *(each.numpy() for each in inputs)]
+    asked = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
     about = [node.config.subset(GRAM_KEYS), node.partition_id, node.num_partitions, asked, dict(request.numbers)]
     key = digest_of(["attribution", what, *about])
     saved = node.cache.load(key) if node.cache else None

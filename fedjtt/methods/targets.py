@@ -1,7 +1,5 @@
 """What whoever holds validation does where effects are measured on its groups, given or found: sums by group."""
 
-import time
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,60 +7,67 @@ from torch import Tensor
 from fedjtt.attribution.kernel import packed
 from fedjtt.attribution.pseudo_groups import normalised, sides
 from fedjtt.attribution.trak import stacked, target_sums
-from fedjtt.errors import ConfigError, ForgottenError
-from fedjtt.methods.attribute import least_rows, projection_at, projections_at
+from fedjtt.errors import ForgottenError
+from fedjtt.methods.attribute import least_rows, projection_at, projections_at, remembered
 from fedjtt.methods.base import Node, Payload
+from fedjtt.methods.grouping import validation_groups
 
 FOUND = "pseudo-groups"
 
 
 def target(node: Node, request: Payload) -> Payload:
     """Report one model's summed features and losses over the machine's validation rows, by group."""
-    start = time.thread_time()
     part = node.data.validation
     group, groups = _groups(node)
     rows, group = _enough(node, part.rows, group, groups)
-    projection = projection_at(node, request.arrays["weights"], request.integer("model"))
-    sums, losses = target_sums(projection, part.dataset, rows, group, groups)
+
+    def compute() -> Tensor:
+        projection = projection_at(node, request.arrays["weights"], request.integer("model"))
+        sums, losses = target_sums(projection, part.dataset, rows, group, groups)
+        return torch.cat([losses, sums.flatten()])
+
+    found, seconds = remembered(node, "target", request, compute, rows, group)
     counts = torch.bincount(group, minlength=groups).tolist()
-    seconds = time.thread_time() - start
-    return Payload({"sums": sums.flatten().numpy()}, {"count": counts, "losses": losses.tolist(), "seconds": seconds})
+    return Payload({"sums": found[groups:]}, {"count": counts, "losses": found[:groups].tolist(), "seconds": seconds})
 
 
 def scatter(node: Node, request: Payload) -> Payload:
     """Report by label the sum and the summed outer products of the machine's normalised points."""
-    start = time.thread_time()
     part, labels = node.data.validation, node.data.validation.dataset.num_labels
-    rows, _ = _enough(node, part.rows, part.dataset.label[part.rows], labels)
-    points, label = _points(node, request, rows)
-    own = [points[label == each] for each in range(labels)]
-    total = torch.stack([each.sum(dim=0) for each in own])
-    products = torch.cat([packed(each.T @ each) for each in own])
-    counts = [len(each) for each in own]
-    seconds = time.thread_time() - start
-    return Payload(
-        {"total": total.flatten().numpy(), "products": products.numpy()}, {"count": counts, "seconds": seconds}
-    )
+    rows, label = _enough(node, part.rows, part.dataset.label[part.rows], labels)
+
+    def compute() -> Tensor:
+        points = _points(node, request, rows)
+        own = [points[label == each] for each in range(labels)]
+        total = torch.stack([each.sum(dim=0) for each in own])
+        return torch.cat([total.flatten(), *(packed(each.T @ each) for each in own)])
+
+    found, seconds = remembered(node, "scatter", request, compute, rows)
+    total, products = np.split(found, [labels * request.arrays["basis"].shape[1]])
+    counts = torch.bincount(label, minlength=labels).tolist()
+    return Payload({"total": total, "products": products}, {"count": counts, "seconds": seconds})
 
 
 def divide(node: Node, request: Payload) -> Payload:
     """Put each validation example on a side of its label's component, and keep the groups; report their sizes."""
-    start = time.thread_time()
-    points, label = _points(node, request, node.data.validation.rows)
+    part = node.data.validation
     centres, components = (torch.from_numpy(request.arrays[name].copy()) for name in ("centres", "components"))
-    group = sides(points, label, centres, components)
-    node.memo[FOUND] = group.numpy()
-    counts = torch.bincount(group, minlength=2 * len(centres)).tolist()
-    return Payload(numbers={"count": counts, "seconds": time.thread_time() - start})
+
+    def compute() -> Tensor:
+        return sides(_points(node, request, part.rows), part.dataset.label[part.rows], centres, components)
+
+    group, seconds = remembered(node, "divide", request, compute, part.rows)
+    node.memo[FOUND] = group
+    counts = torch.from_numpy(group).bincount(minlength=2 * len(centres)).tolist()
+    return Payload(numbers={"count": counts, "seconds": seconds})
 
 
-def _points(node: Node, request: Payload, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows' attribution vectors, seen from the request's basis and normalised, and their labels."""
+def _points(node: Node, request: Payload, rows: Tensor) -> Tensor:
+    """Return rows' attribution vectors, seen from the request's basis and normalised."""
     dataset, projections = node.data.validation.dataset, projections_at(node, request)
     basis = torch.from_numpy(request.arrays["basis"].copy())
     found = [stacked(projections, x, y)[0] @ basis for x, y in projections[0].gradients.chunks(dataset, rows)]
-    points = torch.cat(found) if found else torch.zeros(0, basis.shape[1], dtype=torch.float64)
-    return normalised(points), dataset.label[rows]
+    return normalised(torch.cat(found) if found else torch.zeros(0, basis.shape[1], dtype=torch.float64))
 
 
 def _enough(node: Node, rows: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
@@ -85,11 +90,6 @@ def _groups(node: Node) -> tuple[Tensor, int]:
         if FOUND not in node.memo:
             raise ForgottenError("the machine has forgotten its validation examples' groups")
         return torch.from_numpy(np.array(node.memo[FOUND])), 2 * part.dataset.num_labels
-    if node.config.groups_kind == "class":
-        return part.dataset.label[part.rows], part.dataset.num_labels
-    if part.dataset.attribute is None:
-        raise ConfigError(
-            "method d3m weighs validation's groups, and no attribute of validation is known; set method to auto-d3m, "
-            "or groups to class"
-        )
-    return part.dataset.group[part.rows], part.dataset.num_groups
+    return validation_groups(
+        node, "method d3m weighs validation's groups, and {}; set method to auto-d3m, or groups to class"
+    )

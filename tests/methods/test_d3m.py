@@ -279,7 +279,7 @@ def test_stage_1_is_computed_once_for_all_numbers_that_are_removed(tmp_path: Any
     config = tiny_config(method="erm", machines=1, selection="last")
     erm = fedjtt.simulate(config, tiny_splits(), cache=cache)
     assert erm.result["digest"] == fedjtt.simulate(config, tiny_splits()).result["digest"]
-    assert len(list(tmp_path.iterdir())) == before == 5  # ERM's rounds, kernel, scores, two sets of rounds
+    assert len(list(tmp_path.iterdir())) == before == 6  # ERM's rounds, kernel, target, scores, two sets of rounds
 
 
 @BOTH

@@ -7,7 +7,7 @@ import numpy as np
 from fedjtt.methods.assess import SPLITS
 from fedjtt.methods.base import Payload
 from fedjtt.methods.removal import BINS
-from strategies.known import Known, Rule
+from strategies.known import Known, Rule, misshapen
 
 SLACK = 1 + 1e-9
 
@@ -16,7 +16,7 @@ def _of_kernel(known: Known, machine: int, request: Payload, reply: Payload) -> 
     ((name, triangle),) = reply.arrays.items()
     models = len(request.arrays["weights"]) if request.arrays["weights"].ndim == 2 else 1
     width, rows, own = models * request.integer("width"), reply.integer("rows"), known.examples(machine)
-    if objection := _misshapen(reply, {name: width * (width + 1) // 2}):
+    if objection := misshapen(reply, {name: (width * (width + 1) // 2,)}, np.float64):
         return objection
     if rows not in (0, own):
         return f"it sums over {rows} of its {own} rows"
@@ -28,7 +28,7 @@ def _of_kernel(known: Known, machine: int, request: Payload, reply: Payload) -> 
 
 def _of_target(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     count, losses = reply.integers("count"), reply.reals("losses")
-    if objection := _misshapen(reply, {"sums": len(count) * request.integer("width")}):
+    if objection := misshapen(reply, {"sums": (len(count) * request.integer("width"),)}, np.float64):
         return objection
     if len(losses) != len(count) or any(loss < 0 or (loss and not n) for loss, n in zip(losses, count, strict=True)):
         return "its losses do not fit its validation rows"
@@ -37,8 +37,8 @@ def _of_target(known: Known, machine: int, request: Payload, reply: Payload) -> 
 
 def _of_scatter(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     count, size = reply.integers("count"), request.arrays["basis"].shape[1]
-    shapes = {"total": len(count) * size, "products": len(count) * size * (size + 1) // 2}
-    if objection := _misshapen(reply, shapes):
+    shapes = {"total": (len(count) * size,), "products": (len(count) * size * (size + 1) // 2,)}
+    if objection := misshapen(reply, shapes, np.float64):
         return objection
     # Points have length 1: no coordinate's sum is more than their number.
     if (np.abs(reply.arrays["total"].reshape(len(count), size)).max(axis=1, initial=0) > np.array(count) * SLACK).any():
@@ -89,14 +89,6 @@ def _of_drop(known: Known, machine: int, request: Payload, reply: Payload) -> st
         return f"it names {len(np.unique(ids))} ids and removes {removed} examples"
     foreign = 0 if owned is None else int((~np.isin(ids, owned)).sum())
     return f"{foreign} of its {len(ids)} ids are not its own" if foreign else ""
-
-
-def _misshapen(reply: Payload, lengths: Mapping[str, int]) -> str:
-    for name, length in lengths.items():
-        array = reply.arrays[name]
-        if array.shape != (length,) or array.dtype != np.float64:
-            return f"its {name} is {array.dtype} {list(array.shape)}, not float64 [{length}]"
-    return ""
 
 
 ATTRIBUTION_RULES: Mapping[str, Rule] = {

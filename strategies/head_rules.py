@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedjtt.methods.base import Array, Payload
+from fedjtt.methods.base import Payload
 from fedjtt.methods.subsets import BINS
-from strategies.known import Known, Rule
+from strategies.known import Known, Rule, misshapen
 
 SLACK = 1 + 1e-9
 
@@ -26,7 +26,7 @@ def _of_moments(known: Known, machine: int, request: Payload, reply: Payload) ->
     counts, width = known.validating(machine)
     rows, total, squares, gram = reply.integer("rows"), *(reply.arrays[name] for name in ("total", "squares", "gram"))
     shapes = {"total": (width + 1,), "squares": (width + 1,), "gram": (width + 1, width + 1)}
-    if objection := _misshapen(reply, shapes, np.float64):
+    if objection := misshapen(reply, shapes, np.float64):
         return objection
     if rows not in (0, sum(counts)) or total[-1] != rows or squares[-1] != rows:
         return f"it sums over {rows} of its {sum(counts)} rows"
@@ -37,7 +37,7 @@ def _of_moments(known: Known, machine: int, request: Payload, reply: Payload) ->
 
 def _of_draw(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     own, counts = np.array(known.validating(machine)[0]), reply.arrays["counts"]
-    if objection := _misshapen(reply, {"counts": (*request.arrays["prefix"].shape, BINS)}, np.int64):
+    if objection := misshapen(reply, {"counts": (*request.arrays["prefix"].shape, BINS)}, np.int64):
         return objection
     found = counts.sum(axis=2)
     if counts.min(initial=0) < 0 or (found > own).any() or (not request.integer("level") and (found != own).any()):
@@ -47,7 +47,7 @@ def _of_draw(known: Known, machine: int, request: Payload, reply: Payload) -> st
 
 def _of_slope(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     heads, rows, own = request.arrays["heads"], reply.integers("rows"), sum(known.validating(machine)[0])
-    if objection := _misshapen(reply, {"gradient": heads.shape}, np.float64):
+    if objection := misshapen(reply, {"gradient": heads.shape}, np.float64):
         return objection
     if len(rows) != heads.shape[1] or max(rows, default=0) > own:
         return f"it sums over {rows} rows and has {own}"
@@ -60,19 +60,11 @@ def _of_slope(known: Known, machine: int, request: Payload, reply: Payload) -> s
 def _of_score(known: Known, machine: int, request: Payload, reply: Payload) -> str:
     own = known.validating(machine)[0]
     shapes = {"correct": (len(request.arrays["heads"]), len(own)), "count": (len(own),)}
-    if objection := _misshapen(reply, shapes, np.int64):
+    if objection := misshapen(reply, shapes, np.int64):
         return objection
     correct, count = reply.arrays["correct"], reply.arrays["count"]
     if correct.min(initial=0) < 0 or (correct > count).any() or (count > np.array(own)).any():
         return "it has more correct predictions than rows in a group, or more rows than before"
-    return ""
-
-
-def _misshapen(reply: Payload, shapes: Mapping[str, tuple[int, ...]], kind: type) -> str:
-    for name, shape in shapes.items():
-        array: Array = reply.arrays[name]
-        if array.shape != shape or array.dtype != kind:
-            return f"its {name} is {array.dtype} {list(array.shape)}, not {np.dtype(kind)} {list(shape)}"
     return ""
 
 

@@ -1,7 +1,9 @@
 """What a machine's reply is judged by, beside the request: what it said before, and what the server knows itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from fedjtt.methods.base import Array, Payload
 
@@ -80,3 +82,12 @@ class Known:
 
 Rule = Callable[[Known, int, Payload, Payload], str]
 """From what is known, a machine, the request and the reply to what is wrong with it, or an empty string."""
+
+
+def misshapen(reply: Payload, shapes: Mapping[str, tuple[int, ...]], kind: type) -> str:
+    """Say which of a reply's arrays has another shape or kind than it should, or nothing."""
+    for name, shape in shapes.items():
+        array: Array = reply.arrays[name]
+        if array.shape != shape or array.dtype != kind:
+            return f"its {name} is {array.dtype} {list(array.shape)}, not {np.dtype(kind)} {list(shape)}"
+    return ""

@@ -31,14 +31,8 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in (
-        "run_command",
-        "sweep_command",
-        "report_command",
-        "explain_command",
-        "attribute_command",
-        "data_command",
-    ):
+    names = ("run", "sweep", "report", "explain", "attribute", "data")
+    for name in (f"{each}_command" for each in names):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
     monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)

@@ -32,6 +32,27 @@ def groups_of(node: Node, request: Payload) -> Tensor:
     return 2 * label + errors_of(node, request)
 
 
+def validation_groups(node: Node, why: str) -> tuple[Tensor, int]:
+    """Return the group of every validation row of a node, as ``groups`` says, and how many groups there are.
+
+    Parameters
+    ----------
+    why : str
+        What needs them, and what to set where nobody knows them, around what is missing: ``{}``.
+
+    Raises
+    ------
+    ConfigError
+        Where nobody knows them.
+    """
+    part = node.data.validation
+    if node.config.groups_kind == "class":
+        return part.dataset.label[part.rows], part.dataset.num_labels
+    if part.dataset.attribute is None:
+        raise ConfigError(why.format("no attribute of validation is known"))
+    return part.dataset.group[part.rows], part.dataset.num_groups
+
+
 @dataclass(frozen=True)
 class Groups:
     """The groups over all machines.

@@ -7,11 +7,12 @@ have rows of their own, a sum over fewer than ``min-count`` rows is not sent: th
 import torch
 from torch import Tensor
 
-from fedjtt.errors import ConfigError, ForgottenError
+from fedjtt.errors import ForgottenError
 from fedjtt.evaluation import features_of
 from fedjtt.l1_logistic import gradient_sums
 from fedjtt.methods.base import Node, Payload
 from fedjtt.methods.cut import drawn
+from fedjtt.methods.grouping import validation_groups
 from fedjtt.methods.subsets import bin_counts
 
 FEATURES = "head-features"
@@ -92,16 +93,9 @@ def _inputs(node: Node) -> Tensor:
 
 
 def _groups(node: Node) -> tuple[Tensor, int]:
-    """Return the group of every validation row, as ``groups`` says, and how many groups there are."""
-    part = node.data.validation
-    if node.config.groups_kind == "class":
-        return part.dataset.label[part.rows], part.dataset.num_labels
-    if part.dataset.attribute is None:
-        raise ConfigError(
-            "method dfr balances validation's groups, and no attribute of validation is known; set groups to class, "
-            "or method to erm"
-        )
-    return part.dataset.group[part.rows], part.dataset.num_groups
+    return validation_groups(
+        node, "method dfr balances validation's groups, and {}; set groups to class, or method to erm"
+    )
 
 
 def _least(node: Node) -> int:

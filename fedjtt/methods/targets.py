@@ -7,9 +7,10 @@ from torch import Tensor
 from fedjtt.attribution.kernel import packed
 from fedjtt.attribution.pseudo_groups import normalised, sides
 from fedjtt.attribution.trak import stacked, target_sums
-from fedjtt.errors import ConfigError, ForgottenError
+from fedjtt.errors import ForgottenError
 from fedjtt.methods.attribute import least_rows, projection_at, projections_at, remembered
 from fedjtt.methods.base import Node, Payload
+from fedjtt.methods.grouping import validation_groups
 
 FOUND = "pseudo-groups"
 
@@ -89,11 +90,6 @@ def _groups(node: Node) -> tuple[Tensor, int]:
         if FOUND not in node.memo:
             raise ForgottenError("the machine has forgotten its validation examples' groups")
         return torch.from_numpy(np.array(node.memo[FOUND])), 2 * part.dataset.num_labels
-    if node.config.groups_kind == "class":
-        return part.dataset.label[part.rows], part.dataset.num_labels
-    if part.dataset.attribute is None:
-        raise ConfigError(
-            "method d3m weighs validation's groups, and no attribute of validation is known; set method to auto-d3m, "
-            "or groups to class"
-        )
-    return part.dataset.group[part.rows], part.dataset.num_groups
+    return validation_groups(
+        node, "method d3m weighs validation's groups, and {}; set method to auto-d3m, or groups to class"
+    )

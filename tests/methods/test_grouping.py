@@ -7,7 +7,7 @@ import torch
 
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.base import Payload
-from fedjtt.methods.grouping import agree_on_groups, groups_of, name_own
+from fedjtt.methods.grouping import agree_on_groups, groups_of, name_own, validation_groups
 from tests.tiny import grouped, node_of, parts_of_a_run, tiny_config, tiny_splits
 
 DATA = grouped([0, 0, 1, 1], [0, 1, 1, 0])
@@ -64,3 +64,16 @@ def test_an_id_is_named_in_central_training_only() -> None:
     assert name_own(node_of(tiny_config(robust="central"), DATA), Payload()).arrays["ids"].tolist() == [0, 1, 2, 3]
     with pytest.raises(ConfigError, match="only where robust is central"):
         name_own(node_of(tiny_config(robust="federated"), DATA), Payload())
+
+
+def test_validation_s_groups_are_labels_or_true_ones_or_not_known() -> None:
+    validation, why = tiny_splits().validation, "somebody needs them, and {}; do without"
+    true, groups = validation_groups(node_of(tiny_config(groups="true"), validation), why)
+    assert torch.equal(true, validation.group)
+    assert groups == 4
+    labels, classes = validation_groups(node_of(tiny_config(groups="class"), validation), why)
+    assert torch.equal(labels, validation.label)
+    assert classes == 2
+    unknown = tiny_splits(known=False).validation
+    with pytest.raises(ConfigError, match=r"^somebody needs them, and no attribute of validation is known; do"):
+        validation_groups(node_of(tiny_config(groups="true"), unknown), why)

@@ -16,8 +16,8 @@ from experiments.analyse.finished import FinishedRun, finished_runs
 from fedjtt.attribution.alignment import group_weights
 from fedjtt.attribution.kernel import solve
 from fedjtt.attribution.projection import Projection
-from fedjtt.attribution.pseudo_groups import basis_of, first_component, normalised, sides
-from fedjtt.attribution.trak import gram_of, influences, projection_of, squares_of, stacked, target_sums
+from fedjtt.attribution.pseudo_groups import basis_of, components, scattered, sides
+from fedjtt.attribution.trak import gram_of, influences, points_of, projection_of, squares_of, target_sums
 from fedjtt.cache import STAGE_KEYS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
@@ -136,13 +136,12 @@ def _found(
     squares = squares_of(projections, splits.train, torch.arange(len(splits.train)))
     basis = basis_of(squares, kernels, ridge)
     validation = splits.validation
-    chunks = projections[0].gradients.chunks(validation, torch.arange(len(validation)))
-    points = normalised(torch.cat([stacked(projections, x, y)[0] @ basis for x, y in chunks]))
-    own = [points[validation.label == label] for label in range(validation.num_labels)]
-    found = [first_component(each.sum(dim=0), each.T @ each, len(each)) for each in own]
-    centres, components = (torch.stack(each) for each in zip(*found, strict=True))
+    points = points_of(projections, basis, validation, torch.arange(len(validation)))
+    total, products = scattered(points, validation.label, validation.num_labels)
+    counts = validation.label.bincount(minlength=validation.num_labels).tolist()
+    centres, axes = components(total, products, counts)
     names = [f"{label} / side {side}" for label in splits.label_names for side in (0, 1)]
-    return sides(points, validation.label, centres, components), names
+    return sides(points, validation.label, centres, axes), names
 
 
 def removed_by_group(attribution: Attribution, train: GroupedDataset) -> list[tuple[int, list[int]]]:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fedjtt.bag_of_embeddings import BagOfEmbeddings
 from fedjtt.choices import SIZED_BY
-from fedjtt.convnets import ColouredMnistCNN, ResNet18, scaled
+from fedjtt.convnets import ColouredMnistCNN, ResNet18, check_images, scaled
 from fedjtt.errors import ConfigError, nearest
 from fedjtt.pretrained_text import PretrainedText
 
@@ -45,8 +45,7 @@ class LeNet(nn.Module):
 
     def __init__(self, input_shape: tuple[int, ...], num_labels: int, width: float = 1.0) -> None:
         super().__init__()
-        if len(input_shape) != 3 or min(input_shape[1:]) < 12:
-            raise ConfigError(f"model lenet needs images of at least 12x12, not inputs of shape {input_shape}; use mlp")
+        check_images("lenet", input_shape, 12)
         channels, *sides = input_shape
         maps1, maps2, units1, units2 = (scaled(units, width) for units in (6, 16, 120, 84))
         self.conv1 = nn.Conv2d(channels, maps1, 5, padding=2)

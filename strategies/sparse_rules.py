@@ -7,7 +7,7 @@ import numpy as np
 from fedjtt.methods.base import Payload
 from fedjtt.methods.masked import DEAD, QUOTAS, WHOLE
 from fedjtt.sparse.wire import PLACES, SLOPES, VALUES
-from strategies.known import Known, Rule
+from strategies.known import Known, Rule, misshapen
 
 
 def slope_arrays(request: Payload) -> tuple[str, ...]:
@@ -25,9 +25,8 @@ def objection_to_slopes(request: Payload, reply: Payload) -> str:
     dead = request.integer(DEAD)
     wanted = dead if names == (SLOPES,) else sum(request.integers(QUOTAS))
     for name in names:
-        array, kind = reply.arrays[name], np.int32 if name == PLACES else np.float32
-        if array.dtype != kind or array.shape != (wanted,):
-            return f"its {name} is {array.dtype} {list(array.shape)}, not {np.dtype(kind)} [{wanted}]"
+        if objection := misshapen(reply, {name: (wanted,)}, np.int32 if name == PLACES else np.float32):
+            return objection
     places = reply.arrays.get(PLACES)
     if places is None or not len(places):
         return ""

@@ -32,7 +32,8 @@ def commands(program: str) -> list[list[str]]:
 @pytest.mark.parametrize("arguments", commands("fedjtt"), ids=" ".join)
 def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
-    for name in ("run_command", "sweep_command", "report_command", "explain_command", "attribute_command"):
+    names = ("run", "sweep", "report", "explain", "attribute")
+    for name in (f"{each}_command" for each in names):
         monkeypatch.setattr(experiments.commands, name, lambda *_, name=name: called.append(name))
     for home, name in (
         (show, "list_datasets"),

@@ -55,6 +55,19 @@ def first_component(total: Tensor, squares: Tensor, count: int) -> tuple[Tensor,
     return centre, component * torch.sign(component[component.abs().argmax()])
 
 
+def scattered(points: Tensor, label: Tensor, labels: int) -> tuple[Tensor, Tensor]:
+    """Return by label the sum of points, ``[labels, size]``, and their outer products', ``[labels, size, size]``."""
+    own = [points[label == each] for each in range(labels)]
+    return torch.stack([each.sum(dim=0) for each in own]), torch.stack([each.T @ each for each in own])
+
+
+def components(total: Tensor, products: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return every label's centre and first component, ``[labels, size]`` each, from what :func:`scattered` returns."""
+    found = [first_component(*own) for own in zip(total, products, counts, strict=True)]
+    centres, axes = (torch.stack(each) for each in zip(*found, strict=True))
+    return centres, axes
+
+
 def sides(points: Tensor, label: Tensor, centres: Tensor, components: Tensor) -> Tensor:
     """Return the pseudo-group of every point, ``2 * label + side``."""
     along = ((points - centres[label]) * components[label]).sum(dim=1)

@@ -4,7 +4,6 @@ Nothing of the size examples x weights, nor examples x examples, is ever formed:
 target is a sum of features, and an example's score for one target is how its output changes along one direction.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from fedjtt.attribution.factored import Factored
 from fedjtt.attribution.gradients import Gradients
 from fedjtt.attribution.outputs import MARGIN, Output
 from fedjtt.attribution.projection import Dense, Projection, Unprojected
+from fedjtt.attribution.pseudo_groups import normalised
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.models import FlatModel
 
@@ -100,6 +100,12 @@ def stacked(projections: Sequence[Projection], x: Tensor, target: Tensor) -> tup
     return torch.cat([phi.double() for (phi, _), _ in told], dim=1).cpu(), residual.cpu()
 
 
+def points_of(projections: Sequence[Projection], basis: Tensor, dataset: GroupedDataset, rows: Tensor) -> Tensor:
+    """Return rows' attribution vectors, seen from a basis and normalised, float64 ``[n, size]``."""
+    found = [stacked(projections, x, y)[0] @ basis for x, y in projections[0].gradients.chunks(dataset, rows)]
+    return normalised(torch.cat(found) if found else torch.zeros(0, basis.shape[1], dtype=torch.float64))
+
+
 def squares_of(projections: Sequence[Projection], dataset: GroupedDataset, rows: Tensor) -> Tensor:
     """Return Phi^T D^2 Phi over rows, D the diagonal of mean residuals: float64 ``[widths, widths]``."""
     width = sum(projection.width for projection in projections)
@@ -150,8 +156,3 @@ def _products(projection: Projection, vectors: Tensor) -> Callable[[Tensor, Tens
         return phi.double() @ vectors.to(phi.device).T, f
 
     return products
-
-
-def relative_error(width: int) -> float:
-    """Return the standard deviation of a projected inner product of unit gradients, at most, under ``dense``."""
-    return math.sqrt(2 / width)

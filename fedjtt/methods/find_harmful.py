@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fedjtt.attribution.alignment import group_weights, target_vector
 from fedjtt.attribution.kernel import solve, unpacked
-from fedjtt.attribution.pseudo_groups import basis_of, first_component
+from fedjtt.attribution.pseudo_groups import basis_of, components
 from fedjtt.errors import ConfigError
 from fedjtt.methods.assess import place_of
 from fedjtt.methods.averaging import ordered_sum
@@ -105,9 +105,8 @@ def _find_groups(stage: _Stage, kernels: Sequence[Tensor]) -> None:
     counts, size = added_up(replies, "count"), basis.shape[1]
     total = _added(replies, "total").view(len(counts), size)
     products = _added(replies, "products").view(len(counts), -1)
-    found = [first_component(own, unpacked(p), n) for own, p, n in zip(total, products, counts, strict=True)]
-    centres, components = (torch.stack(each).numpy() for each in zip(*found, strict=True))
-    arrays |= {"centres": centres, "components": components}
+    centres, axes = components(total, unpacked(products), counts)
+    arrays |= {"centres": centres.numpy(), "components": axes.numpy()}
     if place_of(stage.config) == "machines":
         stage.server.keep("divide", Payload(arrays, {"width": stage.width}))
     stage.ask("divide", arrays, True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedjtt.config import RunConfig
 from fedjtt.errors import ForgottenError
 from fedjtt.methods.base import Array, Node, Payload
 from fedjtt.methods.lesson import Lesson
@@ -39,9 +40,8 @@ def layout_of(node: Node) -> Layout:
     return Layout.of(node.initial_model().module)
 
 
-def drawn_mask(node: Node, layout: Layout) -> Mask:
+def drawn_mask(config: RunConfig, layout: Layout) -> Mask:
     """Return the mask that a run begins with: the same on every machine and on the server."""
-    config = node.config
     counts = live_counts(layout.sparse, config.rest_density, config.rest_distribution)
     return first_mask(layout, counts, numpy_generator(config.seed, "rest/mask"))
 
@@ -63,7 +63,7 @@ def mask_of(node: Node, request: Payload, layout: Layout) -> Mask:
     elif TOGGLES in request.arrays and known == number - 1:
         mask = toggled(mask_of_bits(node.memo[BITS], layout.size), request.arrays[TOGGLES])
     elif number == 0:
-        mask = drawn_mask(node, layout)
+        mask = drawn_mask(node.config, layout)
     else:
         raise ForgottenError("the machine does not know the present mask: it has restarted, or missed a change")
     node.memo.update({BITS: bits_of(mask), NUMBER: np.array([number])})

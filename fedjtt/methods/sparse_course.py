@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from fedjtt.cache import unpack_json
 from fedjtt.methods.base import Array, Payload, Place, Scalar, Server, seconds_of, senders_of
 from fedjtt.methods.lesson import Course
-from fedjtt.methods.masked import DEAD, NUMBER, QUOTAS, TRACED, WHOLE
+from fedjtt.methods.masked import DEAD, NUMBER, QUOTAS, TRACED, WHOLE, drawn_mask
 from fedjtt.seeding import numpy_generator
-from fedjtt.sparse.density import live_counts
 from fedjtt.sparse.flops import Flops
 from fedjtt.sparse.layout import Layout
-from fedjtt.sparse.mask import Mask, changed, changing, first_mask
+from fedjtt.sparse.mask import Mask, changed, changing
 from fedjtt.sparse.schedule import is_due, rate_at, sparing_period, usual_period
 from fedjtt.sparse.wire import (
     BITS,
@@ -77,8 +76,7 @@ class SparseCourse(Course):
         self.server, self.config, self.place, self.asked = server, server.config, place, asked
         self.sketch = Sketch.ask(server)
         self.layout = self.sketch.layout
-        counts = live_counts(self.layout.sparse, self.config.rest_density, self.config.rest_distribution)
-        self.mask: Mask = first_mask(self.layout, counts, numpy_generator(self.config.seed, "rest/mask"))
+        self.mask: Mask = drawn_mask(self.config, self.layout)
         self.ever = self.mask.copy()
         self.number = self.whole_gradients = 0
         self.due = False

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from fedjtt.attribution.kernel import packed
-from fedjtt.attribution.pseudo_groups import normalised, sides
-from fedjtt.attribution.trak import stacked, target_sums
+from fedjtt.attribution.pseudo_groups import scattered, sides
+from fedjtt.attribution.trak import points_of, target_sums
 from fedjtt.errors import ForgottenError
 from fedjtt.methods.attribute import least_rows, projection_at, projections_at, remembered
 from fedjtt.methods.base import Node, Payload
@@ -37,10 +37,8 @@ def scatter(node: Node, request: Payload) -> Payload:
     rows, label = _enough(node, part.rows, part.dataset.label[part.rows], labels)
 
     def compute() -> Tensor:
-        points = _points(node, request, rows)
-        own = [points[label == each] for each in range(labels)]
-        total = torch.stack([each.sum(dim=0) for each in own])
-        return torch.cat([total.flatten(), *(packed(each.T @ each) for each in own)])
+        total, products = scattered(_points(node, request, rows), label, labels)
+        return torch.cat([total.flatten(), packed(products).flatten()])
 
     found, seconds = remembered(node, "scatter", request, compute, rows)
     total, products = np.split(found, [labels * request.arrays["basis"].shape[1]])
@@ -64,10 +62,8 @@ def divide(node: Node, request: Payload) -> Payload:
 
 def _points(node: Node, request: Payload, rows: Tensor) -> Tensor:
     """Return rows' attribution vectors, seen from the request's basis and normalised."""
-    dataset, projections = node.data.validation.dataset, projections_at(node, request)
     basis = torch.from_numpy(request.arrays["basis"].copy())
-    found = [stacked(projections, x, y)[0] @ basis for x, y in projections[0].gradients.chunks(dataset, rows)]
-    return normalised(torch.cat(found) if found else torch.zeros(0, basis.shape[1], dtype=torch.float64))
+    return points_of(projections_at(node, request), basis, node.data.validation.dataset, rows)
 
 
 def _enough(node: Node, rows: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from fedjtt.attribution.pseudo_groups import first_component, normalised, root_of, sides
+from fedjtt.attribution.pseudo_groups import components, first_component, normalised, root_of, scattered, sides
 
 
 def drawn(rows: int, width: int, seed: int) -> torch.Tensor:
@@ -52,3 +52,19 @@ def test_a_component_points_to_its_largest_entry() -> None:
     for flipped in (points, -points):
         _, component = first_component(flipped.sum(0), flipped.T @ flipped, 2)
         assert component[component.abs().argmax()] > 0
+
+
+def test_sums_by_label_add_up_over_machines_and_give_every_label_s_component() -> None:
+    points = torch.randn(30, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    label = torch.arange(30) % 4 % 3  # 0 twice as often; of a fourth label there is none
+    total, products = scattered(points, label, 4)
+    parts = [scattered(points[rows], label[rows], 4) for rows in (slice(0, 11), slice(11, 30))]
+    torch.testing.assert_close(total, parts[0][0] + parts[1][0])
+    torch.testing.assert_close(products, parts[0][1] + parts[1][1])
+    centres, axes = components(total, products, label.bincount(minlength=4).tolist())
+    for each in range(3):
+        own = points[label == each]
+        centre, axis = first_component(own.sum(0), own.T @ own, len(own))
+        torch.testing.assert_close(centres[each], centre)
+        torch.testing.assert_close(axes[each], axis)
+    assert not axes[3].any()

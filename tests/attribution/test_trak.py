@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fedjtt.attribution.kernel import solve
 from fedjtt.attribution.outputs import PREDICTION
-from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, relative_error, target_sums
+from fedjtt.attribution.trak import TrakSettings, gram_of, influences, projection_of, target_sums
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.models import FlatModel, build_model
 from tests.attribution.parts import batch, data_for, network
@@ -225,7 +225,3 @@ def test_targets_add_up_by_group_and_a_group_without_examples_stays_zero() -> No
     torch.testing.assert_close(losses[0], nn.functional.softplus(-f[[0, 3, 4]]).double().sum())
     assert not sums[[1, 3]].any()
     assert not losses[[1, 3]].any()
-
-
-def test_the_error_that_is_documented() -> None:
-    assert relative_error(2048) == pytest.approx(1 / 32)

@@ -20,7 +20,7 @@ def test_whole_batch_slopes_are_the_weighted_losss_gradient() -> None:
     """By autograd over all examples: the mean of factor times loss, with factors 1 and 3 by group."""
     node = machine(batch_size=0)
     layout = layout_of(node)
-    mask = drawn_mask(node, layout)
+    mask = drawn_mask(node.config, layout)
     asked = request(node, **{QUOTAS: [1, 1, 1], WHOLE: 1})
     told = slopes(node, asked, REST().lesson)
     data = node.data.train.dataset

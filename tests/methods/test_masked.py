@@ -24,7 +24,7 @@ def machine(**changes: Any) -> Node:
 def next_mask(node: Node) -> np.ndarray:
     """The first mask after two weights of each layer have changed."""
     layout, chance = layout_of(node), np.random.default_rng(0)
-    first = drawn_mask(node, layout)
+    first = drawn_mask(node.config, layout)
     quotas = [2 if not first[b.stretch].all() else 0 for b in layout.sparse]
     return changed(
         layout, first, chance.normal(size=layout.size).astype(np.float32), chance.random(layout.size), quotas
@@ -34,8 +34,8 @@ def next_mask(node: Node) -> np.ndarray:
 def test_the_first_mask_is_drawn_alike_everywhere_and_by_seed() -> None:
     one, other = machine(), machine(seed=1)
     first = mask_of(one, Payload(numbers={NUMBER: 0}), layout_of(one))
-    np.testing.assert_array_equal(first, drawn_mask(machine(), layout_of(one)))
-    assert not np.array_equal(first, drawn_mask(other, layout_of(other)))
+    np.testing.assert_array_equal(first, drawn_mask(machine().config, layout_of(one)))
+    assert not np.array_equal(first, drawn_mask(other.config, layout_of(other)))
 
 
 @pytest.mark.parametrize("form", [TOGGLES, BITS])
@@ -66,13 +66,13 @@ def request(node: Node, **numbers: Any) -> Payload:
     weights = node.initial_model().vector.numpy().copy()
     told = {NUMBER: 0, WEIGHTS: [1.0] * 4, FACTORS: [1.0, 3.0, 3.0, 1.0], "group-sizes": [26, 4, 4, 26]}
     span = {"round": 1, "first": 0, "last": 3, "total": 6}
-    return Payload({"weights": values_of(weights, drawn_mask(node, layout))}, {**told, **span, **numbers})
+    return Payload({"weights": values_of(weights, drawn_mask(node.config, layout))}, {**told, **span, **numbers})
 
 
 def test_only_live_weights_travel() -> None:
     node = machine()
     asked = request(node)
-    live = int(drawn_mask(node, layout_of(node)).sum())
+    live = int(drawn_mask(node.config, layout_of(node)).sum())
     answer = fit(node, asked, REST())
     assert set(answer.arrays) == {"weights"}
     assert asked.arrays["weights"].shape == answer.arrays["weights"].shape == (live,)
@@ -84,11 +84,11 @@ def test_only_live_weights_travel() -> None:
 def test_the_momentum_of_dead_weights_is_told_where_it_is_asked_for(whole: bool) -> None:
     node = machine()
     layout = layout_of(node)
-    quotas = [3 if not drawn_mask(node, layout)[b.stretch].all() else 0 for b in layout.sparse]
+    quotas = [3 if not drawn_mask(node.config, layout)[b.stretch].all() else 0 for b in layout.sparse]
     answer = fit(node, request(node, **{QUOTAS: quotas, TRACED: 1, **({WHOLE: 1} if whole else {})}), REST())
     assert set(answer.arrays) == {"weights", *((SLOPES,) if whole else (PLACES, VALUES))}
     plain = fit(node, request(node), REST())
     assert plain.arrays["weights"].tobytes() == answer.arrays["weights"].tobytes()
     told = answer.arrays[SLOPES if whole else VALUES]
-    assert len(told) == (int((~drawn_mask(node, layout)).sum()) if whole else sum(quotas))
+    assert len(told) == (int((~drawn_mask(node.config, layout)).sum()) if whole else sum(quotas))
     assert torch.from_numpy(told).abs().max() > 0

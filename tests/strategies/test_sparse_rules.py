@@ -19,7 +19,7 @@ from tests.methods.test_masked import machine, request
 
 NODE = machine()
 CENSUS = census(NODE, Payload())
-NUMBER_DEAD = int((~drawn_mask(NODE, layout_of(NODE))).sum())
+NUMBER_DEAD = int((~drawn_mask(NODE.config, layout_of(NODE))).sum())
 ASKED: dict[str, Any] = {QUOTAS: [0, 4, 0], DEAD: NUMBER_DEAD}
 ALL, SOME = request(NODE, **ASKED, **{WHOLE: 1}), request(NODE, **ASKED)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -114,12 +115,9 @@ def scores_of(models: Sequence[Features], kernel: str, ridge: float) -> Tensor:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's correlation of every column, ``[columns]``; equal values share no rank: outputs have none."""
-    ranks = [each.argsort(dim=0).argsort(dim=0).double() for each in (first, second)]
-    centred = [each - each.mean(dim=0) for each in ranks]
-    lengths = [each.norm(dim=0) for each in centred]
-    found: Tensor = (centred[0] * centred[1]).sum(dim=0) / (lengths[0] * lengths[1])
-    return found
+    """Return Spearman's correlation of every column, ``[columns]``."""
+    ranks = [pd.DataFrame(each.numpy()).rank() for each in (first, second)]
+    return torch.from_numpy(ranks[0].corrwith(ranks[1]).to_numpy(copy=True))
 
 
 def linear_datamodeling_score(scores: Tensor, members: Tensor, outputs: Tensor) -> float:

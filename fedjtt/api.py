@@ -17,7 +17,7 @@ from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.hosts import hosts_of
-from fedjtt.methods.base import Array, builder_of, trained_on
+from fedjtt.methods.base import Array, trained_on
 from fedjtt.methods.group_moments import gather_spectra
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
@@ -36,6 +36,7 @@ from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.spectrum import Spectra
 from fedjtt.workers import WorkerPool
+from fedjtt.workspace import builder_of
 from strategies.known import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
@@ -194,7 +195,7 @@ def train(
     build = builder_of(config, builder)
     outcome = simulate(config, splits, _rows_of(partition, len(splits.train)), observer, None, builder)
     shape = tuple(splits.train.x.shape[1:])
-    network = build_model(build, shape, sizes[0], torch_generator(0, "weights"), config.device)
+    network = build_model(build, shape, sizes[0], None, config.device)
     network.load(torch.from_numpy(outcome.weights))
     return TrainedModel(network.module.eval(), outcome.result)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedjtt.choices import PICTURES, TABLES, TEXTS, TRANSFORMERS, WHOLE_IMAGES
+from fedjtt.backbones import TorchvisionBuilder
+from fedjtt.choices import PICTURES, TABLES, TEXTS, TORCHVISION, TRANSFORMERS, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
@@ -133,6 +134,8 @@ def machines_of(config: RunConfig) -> list[NodeData]:
 
 def check_data(config: RunConfig) -> None:
     """Load what the config names, so that whatever is wrong with it is said before anything is computed."""
+    if config.model in TORCHVISION:
+        TorchvisionBuilder(config.model, config.pretrained, config.download).check()
     if config.own_data:
         hosts_of(config)
     else:

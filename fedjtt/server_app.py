@@ -93,7 +93,7 @@ def run_method(
         "config": config.flat(),
         "run-id": run_id,
         "digest": digest(torch.from_numpy(trained.weights)),
-        "parameters": int(trained.weights.size),
+        **_sizes(strategy, trained),
         **figures,
         "identification": trained.identification,
         "head": trained.head,
@@ -107,6 +107,11 @@ def run_method(
         "privacy": strategy.noise.spent(),
     }
     return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
+
+
+def _sizes(strategy: StagedStrategy, trained: Trained) -> dict[str, int]:
+    """Count what of the selected model was trained, and what followed the batches."""
+    return {"parameters": int(trained.weights.size) - strategy.running, "running-statistics": strategy.running}
 
 
 def _figures(strategy: StagedStrategy, trained: Trained) -> dict[str, Any]:

@@ -78,8 +78,14 @@ class RobustKeys(Keys):
     model: str = choice(
         "auto",
         ("auto", *SIZED_BY),
-        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; cmnist-cnn and resnet18 have "
-        "group norms; bert and distilbert need the extra text",
+        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; cmnist-cnn and resnet18 are "
+        "for small images and have group norms; torchvision-... are for photographs, the resnets with batch norms; "
+        "bert and distilbert need the extra text",
+    )
+    pretrained: str = Field(
+        "auto",
+        description="weights that a torchvision network begins with; imagenet: torchvision's own (IMAGENET1K_V1); "
+        "none: drawn by seed; or a .pth file of a state dict; the last layer is always drawn; auto: imagenet",
     )
     model_width: float = Field(
         1.0,

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import model_of
-from fedjtt.choices import BATCH_NORMED, OF_TEXT, SIZED_BY, TEXTS, TORCHVISION
+from fedjtt.choices import BATCH_NORMED, OF_TEXT, SIZED_BY, TEXTS, TORCHVISION, TRANSFORMERS
 from fedjtt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,9 +38,28 @@ def pretrained_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def features_contradiction(config: "RunConfig") -> str | None:
+    """Return why a network has no features to keep, or what is about features where the network is trained, or None."""
+    if config.features == "none":
+        given = (
+            f"feature-cache is {config.feature_cache!r}, but features is none; leave it out, or set features to cached"
+        )
+        return given if config.feature_cache else None
+    pretrained = TRANSFORMERS if config.dataset in TEXTS else TORCHVISION
+    if model_of(config) not in pretrained:
+        return (
+            f"features is cached, but model is {model_of(config)}, which no pretrained weights are known of; set model "
+            f"to {', '.join(pretrained[:-1])} or {pretrained[-1]}"
+        )
+    if config.pretrained == "none":
+        return "features is cached, but pretrained is none; set pretrained to imagenet or to a .pth file"
+    return None
+
+
 def named_norms_contradiction(config: "RunConfig") -> str | None:
-    """Return what does not go with the batch norms of a named network, or None."""
-    return norms_contradiction(config) if model_of(config) in BATCH_NORMED else None
+    """Return what does not go with the batch norms of a named network that is trained, or None."""
+    trained = model_of(config) in BATCH_NORMED and config.features == "none"
+    return norms_contradiction(config) if trained else None
 
 
 def check_norms(config: "RunConfig", running: int) -> None:

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.choices import REMOVING
 from fedjtt.data_rules import own_data_contradiction, picture_contradiction, text_contradiction
-from fedjtt.model_rules import named_norms_contradiction, pretrained_contradiction, size_contradiction
+from fedjtt.model_rules import (
+    features_contradiction,
+    named_norms_contradiction,
+    pretrained_contradiction,
+    size_contradiction,
+)
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -168,6 +173,7 @@ JUDGES = (
     secure_contradiction,
     size_contradiction,
     pretrained_contradiction,
+    features_contradiction,
     named_norms_contradiction,
     validation_contradiction,
     sparse_contradiction,

@@ -18,6 +18,7 @@ from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError
+from fedjtt.frozen import said_of
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Trained
 from fedjtt.methods.census import count_population
@@ -84,7 +85,7 @@ def run_method(
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
-    for text in notes:
+    for text in (*notes, *said_of(config)):
         strategy.note(text)
     trained = strategy.run(grid)
     config = strategy.config

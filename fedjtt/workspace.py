@@ -4,9 +4,10 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from fedjtt.backbones import TorchvisionBuilder
+from fedjtt.backbones import IMAGENET, NONE, TorchvisionBuilder
 from fedjtt.choices import TORCHVISION, TRANSFORMERS
 from fedjtt.config import RunConfig
+from fedjtt.data.options import folder_of_names
 from fedjtt.errors import ConfigError
 from fedjtt.models import FlatModel, ModelBuilder, SizedModel, build_model
 from fedjtt.pretrained_text import PretrainedBuilder
@@ -19,21 +20,27 @@ def builder_of(config: RunConfig, own: ModelBuilder | None = None) -> ModelBuild
     Raises
     ------
     ConfigError
-        Where the caller's own is to have another size.
+        Where the caller's own is to have another size, or to have no part in it.
     """
+    if config.features == "cached":
+        if own is not None:
+            raise ConfigError("features is cached, but model is a function; name a model, or leave features out")
+        return SizedModel("logistic")
     named = SizedModel(config.model, config.model_width, config.model_depth)
     if own is not None and named != SizedModel(config.model):
         raise ConfigError("model-width and model-depth are for named models; leave them out where model is a function")
-    if own is None and config.model in (*TORCHVISION, *TRANSFORMERS):
-        return pretrained_of(config)
-    return own or named
+    return own or pretrained_of(config) or named
 
 
-def pretrained_of(config: RunConfig) -> TorchvisionBuilder | PretrainedBuilder:
-    """Return the builder of a network that there are pretrained weights for."""
+def pretrained_of(config: RunConfig) -> TorchvisionBuilder | PretrainedBuilder | None:
+    """Return the builder of a network that there are pretrained weights for, or None for another."""
     if config.model in TORCHVISION:
-        return TorchvisionBuilder(config.model, config.pretrained, config.download)
-    return PretrainedBuilder(config.model, config.text_model, config.download)
+        named = config.pretrained in (IMAGENET, NONE)
+        pretrained = config.pretrained if named else str(folder_of_names(config.data_dir) / config.pretrained)
+        return TorchvisionBuilder(config.model, pretrained, config.download)
+    if config.model in TRANSFORMERS:
+        return PretrainedBuilder(config.model, config.text_model, config.download)
+    return None
 
 
 @lru_cache(maxsize=4)

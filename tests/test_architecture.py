@@ -46,7 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),
-    ("fedjtt.evaluation", "fedjtt.spectrum"),
+    ("fedjtt.evaluation", "fedjtt.spectrum", "fedjtt.frozen"),
     ("fedjtt.training", "fedjtt.inference", "fedjtt.attribution"),
     ("fedjtt.methods",),
     ("fedjtt.hosts",),

@@ -25,7 +25,9 @@ def torchvisions(name: str, classes: int = 1000, seed: int = 7) -> nn.Module:
     torch.manual_seed(seed)
     module: nn.Module = getattr(models, ARCHITECTURES[name].function)(num_classes=classes)
     for key, value in module.state_dict().items():
-        if key.endswith(("running_mean", "running_var")):
+        if key.endswith("running_mean"):
+            value.uniform_(-0.1, 0.1)
+        elif key.endswith("running_var"):
             value.uniform_(0.5, 1.5)
         elif key.endswith("layer_scale"):  # 1e-6 at first, which would hide most of the network
             value.fill_(0.5)

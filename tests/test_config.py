@@ -59,6 +59,7 @@ OTHER: dict[str, Any] = {
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
     "secure-aggregation": True, "on-restart": "resume",
     "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "pretrained": "none",
+    "features": "cached", "feature-cache": "there",
     "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
@@ -725,6 +726,22 @@ def test_torchvisions_networks_begin_with_its_weights() -> None:
             {"dataset": "adult", "model": "torchvision-resnet18"},
             "which needs images, but dataset is adult; set model to",
         ),
+        (
+            {"features": "cached"},
+            "features is cached, but model is lenet, which no pretrained weights are known of; set",
+        ),
+        (
+            {"dataset": "sick", "features": "cached"},
+            "bag-of-embeddings, which no pretrained weights are known of; set model to bert",
+        ),
+        (
+            {**PHOTOGRAPHS, "features": "cached", "pretrained": "none"},
+            "features is cached, but pretrained is none; set",
+        ),
+        (
+            {**PHOTOGRAPHS, "feature-cache": "x"},
+            "feature-cache is 'x', but features is none; leave it out, or set features",
+        ),
         ({"dataset": "sick", "model": "torchvision-resnet18"}, "but dataset sick is text; set model to"),
     ],
 )
@@ -757,9 +774,11 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             texts = {**base, "dataset": "sick", **({"model": "bert"} if key == "text-model" else {})}
             assert RunConfig.parse({**texts, key: value}).run_id != RunConfig.parse(texts).run_id
             continue
-        if key == "pretrained":
-            of_photographs = {**base, "dataset": "celeba", "model": "torchvision-resnet18"}
-            assert RunConfig.parse({**of_photographs, key: value}).run_id != RunConfig.parse(of_photographs).run_id
+        if key in ("pretrained", "features", "feature-cache"):
+            given = {"features": "cached"} if key == "feature-cache" else {}
+            of_photographs = {**base, "dataset": "celeba", "model": "torchvision-resnet18", **given}
+            same = RunConfig.parse({**of_photographs, key: value}).run_id == RunConfig.parse(of_photographs).run_id
+            assert same == (key in NOT_IN_ID)
             continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
@@ -773,7 +792,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
-    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID - {"image-cache"}
+    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID - {
+        "image-cache",
+        "feature-cache",
+    }
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]
     assert len(set(different)) == len(different)
 

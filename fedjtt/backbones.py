@@ -73,10 +73,14 @@ class TorchvisionBuilder:
 
     def __call__(self, input_shape: tuple[int, ...], num_labels: int) -> nn.Module:
         """Build the network; its values are those of :meth:`fill` once that was called."""
+        self.check_input(input_shape)
+        return _built(self.name, num_labels)
+
+    def check_input(self, input_shape: tuple[int, ...]) -> None:
+        """Refuse inputs that are no colour images, or too small ones."""
         check_images(self.name, input_shape, LEAST_SIDE)
         if input_shape[0] != CHANNELS:
             raise ConfigError(f"model {self.name} needs images of {CHANNELS} channels, not {input_shape[0]}")
-        return _built(self.name, num_labels)
 
     def fill(self, module: nn.Module, generator: torch.Generator) -> None:
         """Give a network its initial values; the last layer's are always drawn."""
@@ -88,7 +92,7 @@ class TorchvisionBuilder:
 
     def frozen(self, input_shape: tuple[int, ...], device: str) -> nn.Module:
         """Return the pretrained network without its last layer, in evaluation mode: from images to features."""
-        check_images(self.name, input_shape, LEAST_SIDE)
+        self.check_input(input_shape)
         file = self.file()
         if file is None:
             raise ConfigError(f"{self.name} without pretrained weights has no features that are worth keeping")

@@ -48,6 +48,9 @@ TRANSFORMERS = ("bert", "distilbert")
 TORCHVISION = ("torchvision-resnet18", "torchvision-resnet34", "torchvision-resnet50", "torchvision-convnext-tiny")
 """Networks of torchvision's, for photographs."""
 
+NORMED = ("cmnist-cnn", "resnet18", *TORCHVISION)
+"""Named networks with norms of any kind."""
+
 BATCH_NORMED = TORCHVISION[:3]
 """Named networks with running statistics beside their weights."""
 

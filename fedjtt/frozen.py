@@ -1,7 +1,7 @@
 """What a frozen pretrained network sees in a dataset, computed once on this host and kept: ``features = cached``.
 
-From then on an example is its row of features, and what is trained is a linear layer over them: methods that change
-the last layer, or who counts how much, then take seconds. Each machine computes the rows that it asks for, which are
+From then on an example is its row of features, and what is trained is a linear layer over them, which is cheap for
+methods that change the last layer, or who counts how much. Each machine computes the rows that it asks for, which are
 its own; nothing of them leaves it.
 
 A row's features do not depend on what is computed beside it, so that central and federated runs have the same bits: on
@@ -80,6 +80,8 @@ class Frozen:
         if isinstance(part.x, FeatureRows):
             return part
         whole, index = _whole(part.x)
+        if isinstance(self.builder, TorchvisionBuilder):
+            self.builder.check_input(tuple(whole.shape[1:]))
         identity = digest_of([_identity(whole), self.fingerprint])
         if identity not in sources:  # the three parts of a folder of photographs share one
             sources[identity] = _Seen(self, whole, identity)

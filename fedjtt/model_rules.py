@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from fedjtt.automatic import model_of
-from fedjtt.choices import BATCH_NORMED, OF_TEXT, SIZED_BY, TEXTS, TORCHVISION, TRANSFORMERS
+from fedjtt.choices import BATCH_NORMED, NORMED, OF_TEXT, SIZED_BY, TEXTS, TORCHVISION, TRANSFORMERS
 from fedjtt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +54,18 @@ def features_contradiction(config: "RunConfig") -> str | None:
     if config.pretrained == "none":
         return "features is cached, but pretrained is none; set pretrained to imagenet or to a .pth file"
     return None
+
+
+def attribution_contradiction(config: "RunConfig") -> str | None:
+    """Return why gradients cannot be projected by a named network's layers, which is known before it is trained."""
+    measured = config.method == "auto-d3m" or (config.method == "d3m" and config.d3m_remove_by == "score")
+    whole = config.projection == "factored" and config.attribution_layers == "all" and config.features == "none"
+    if not (measured and whole) or model_of(config) not in NORMED:
+        return None
+    return (
+        f"projection is factored, which is for linear layers and convolutions, but model {model_of(config)} has norms; "
+        "set projection to dense, or attribution-layers to last"
+    )
 
 
 def named_norms_contradiction(config: "RunConfig") -> str | None:

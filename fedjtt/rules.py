@@ -6,6 +6,7 @@ from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.choices import REMOVING
 from fedjtt.data_rules import own_data_contradiction, picture_contradiction, text_contradiction
 from fedjtt.model_rules import (
+    attribution_contradiction,
     features_contradiction,
     named_norms_contradiction,
     pretrained_contradiction,
@@ -174,6 +175,7 @@ JUDGES = (
     size_contradiction,
     pretrained_contradiction,
     features_contradiction,
+    attribution_contradiction,
     named_norms_contradiction,
     validation_contradiction,
     sparse_contradiction,

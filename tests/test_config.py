@@ -726,6 +726,8 @@ def test_torchvisions_networks_begin_with_its_weights() -> None:
             {"dataset": "adult", "model": "torchvision-resnet18"},
             "which needs images, but dataset is adult; set model to",
         ),
+        ({"method": "auto-d3m", "model": "resnet18"}, "but model resnet18 has norms; set projection to dense, or"),
+        ({**PHOTOGRAPHS, "method": "d3m"}, "but model torchvision-resnet50 has norms; set projection to dense, or"),
         (
             {"features": "cached"},
             "features is cached, but model is lenet, which no pretrained weights are known of; set",

@@ -381,6 +381,11 @@ def test_a_file_of_weights_that_is_missing_is_one_line_before_anything(values: d
     assert not (tmp_path / "kept").exists()
 
 
+def test_inputs_that_it_cannot_take_are_refused_before_anything_is_computed(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="needs images of at least 32x32"):
+        seen(values, image_size=31)
+
+
 def test_without_the_key_nothing_is_frozen() -> None:
     assert Frozen.of_run(tiny_config()) is None
     assert Frozen.of_run(tiny_config(dataset="celeba", model=SMALL)) is None

@@ -28,11 +28,11 @@ from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.data.sampling import blank
 from fedjtt.evaluation import outputs_of
-from fedjtt.methods.base import builder_of
 from fedjtt.models import FlatModel, build_model
 from fedjtt.provide import splits_of
 from fedjtt.seeding import torch_generator
 from fedjtt.tracking import write_atomically
+from fedjtt.workspace import builder_of
 
 CONFIG = Path(__file__).parent / "configs" / "d3m-lds.toml"
 PROJECTIONS, RIDGES, KERNELS = ("factored", "dense"), (0.0, 0.01, 0.1, 1.0, 10.0), ("trak", "newton")
@@ -77,7 +77,7 @@ def trained(config: RunConfig, splits: Splits, path: Path) -> Tensor:
 def model_of(config: RunConfig, splits: Splits, weights: Tensor) -> FlatModel:
     """Return a network with the given weights."""
     shape, labels = tuple(splits.train.x.shape[1:]), splits.train.num_labels
-    model = build_model(builder_of(config), shape, labels, torch_generator(0, "weights"))
+    model = build_model(builder_of(config), shape, labels, None)
     model.load(weights)
     return model
 

@@ -175,7 +175,7 @@ def colour(images: Tensor, attribute: Tensor, num_colours: int, mask: Tensor) ->
 
 
 def colour_digits(images: Tensor, attribute: Tensor, num_colours: int) -> Tensor:
-    """Return the digits themselves in flat colours, uint8 ``[n, 3, 28, 28]``; arguments as :func:`colour` takes them."""
+    """Return the digits themselves in flat colours, uint8 ``[n, 3, 28, 28]``; arguments as of :func:`colour`."""
     ink = images >= INK
     shade = palette(num_colours)[attribute][:, :, None, None]
     out = torch.empty(len(images), 3, SIDE, SIDE, dtype=torch.uint8)

@@ -1,6 +1,6 @@
 """What ``fedjtt reproduce`` does, once its options have been judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import rich.table
 from rich.console import Console
 
 from experiments.commands import refuse_failures, run_grid
-from experiments.reproduce.comparison import compare, comparison_csv, comparison_table
+from experiments.reproduce.comparison import compare, comparison_csv, comparison_table, reasons
 from experiments.reproduce.plan import Planned, look_for_data, plan, whole_grid
 from experiments.reproduce.tables import PublishedTable, read_table, table_names
 from experiments.sweep import run_name
@@ -25,7 +25,7 @@ def list_command(console: Console) -> None:
     for table in map(read_table, table_names()):
         listed.add_row(table.name, table.title, str(len(table.cells)), table.needs)
     console.print(listed)
-    console.print("Run one: fedjtt reproduce TABLE --data-dir FOLDER --out DIR; docs/reproduce.md says more.")
+    _say(["Run one: fedjtt reproduce TABLE --data-dir FOLDER --out DIR; docs/reproduce.md says more."], console)
 
 
 def reproduce_command(
@@ -74,11 +74,17 @@ def _write(
     """Print the comparison and write it into the folder, as a table for people and as one of numbers."""
     lines = compare(planned, out, failures)
     changed = ", ".join(f"{key} = {value}" for key, value in changes.items() if key != "data-dir")
-    shown = comparison_table(table.title, table.source, lines, changed)
+    shown, notes = comparison_table(table.title, table.source, lines, changed), reasons(lines)
     write_atomically(out / CSV_FILE, comparison_csv(table.name, lines))
-    write_atomically(out / MARKDOWN_FILE, as_markdown(shown))
+    write_atomically(out / MARKDOWN_FILE, "\n".join([as_markdown(shown), *(f"* {note}" for note in notes)]))
     console.print(as_rich(shown))
-    console.print(f"tables: {out / CSV_FILE}, {out / MARKDOWN_FILE}", highlight=False, soft_wrap=True)
+    _say(notes, console)
+    _say([f"tables: {out / CSV_FILE}, {out / MARKDOWN_FILE}"], console)
+
+
+def _say(lines: Iterable[str], console: Console) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _done(one: Planned, out: Path) -> int:
@@ -87,10 +93,12 @@ def _done(one: Planned, out: Path) -> int:
 
 def _show_plan(planned: Sequence[Planned], out: Path, console: Console) -> None:
     """Say what would be run; nothing is written."""
-    shown = rich.table.Table("method", "data", "runs", "done", "what it lacks")
+    shown = rich.table.Table("method", "data", "runs", "done", "can be run here")
     for one in planned:
-        shown.add_row(one.cell.row, one.cell.column, str(len(one.runs)), str(_done(one, out)), one.lacking or "")
+        here = "yes" if one.lacking is None else "no"
+        shown.add_row(one.cell.row, one.cell.column, str(len(one.runs)), str(_done(one, out)), here)
     console.print(shown)
+    _say(dict.fromkeys(f"{one.cell.column}: {one.lacking}" for one in planned if one.lacking), console)
 
 
 def check_changes(changes: Mapping[str, Any]) -> None:

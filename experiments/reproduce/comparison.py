@@ -31,8 +31,10 @@ class Line:
         What it is of.
     published, ours : Estimate or None
         Both, as shares of 1; None where there is none.
+    asked : int
+        Seeds that ours is to be over.
     why : str
-        What is missing, of all runs or of some; empty: nothing.
+        Why it is over fewer; empty: it is not.
     """
 
     row: str
@@ -40,6 +42,7 @@ class Line:
     measure: str
     published: Estimate | None
     ours: Estimate | None
+    asked: int
     why: str = ""
 
     @property
@@ -73,28 +76,21 @@ def compare(planned: Sequence[Planned], out: Path, failures: Mapping[str, str]) 
         folders = {run_name(config): RunFolder(out / "runs" / run_name(config), config) for config in one.runs}
         rows = [flatten(folder.result()) for folder in folders.values() if folder.done]
         why = _missing(one, len(rows), [failures[name] for name in folders if name in failures])
-        lines += [
-            Line(one.cell.row, one.cell.column, measure, published, estimate(rows, f"test.{measure}-accuracy"), why)
-            for measure, published in one.cell.published.items()
-        ]
+        for measure, published in one.cell.published.items():
+            ours = estimate(rows, f"test.{measure}-accuracy")
+            lines.append(Line(one.cell.row, one.cell.column, measure, published, ours, len(one.runs), why))
     return lines
 
 
 def _missing(one: Planned, done: int, errors: Sequence[str]) -> str:
-    if done == len(one.runs):
-        return ""
-    why = one.lacking or (errors[0] if errors else "")
-    if done == 0:
-        return why or "not asked for yet"
-    return f"{len(one.runs) - done} of {len(one.runs)} seeds are missing" + (f": {why}" if why else "")
+    return "" if done == len(one.runs) else one.lacking or next(iter(errors), "it was not asked for")
 
 
 def comparison_table(title: str, source: str, lines: Sequence[Line], changed: str = "") -> Table:
     """Return the lines as a table for a person."""
     rows = tuple(
         (line.row, line.column, line.measure, percent(line.published), percent(line.ours),
-         "–" if line.difference is None else points(line.difference), str(line.ours.n) if line.ours else "–",
-         f"{line.verdict} ({line.why})" if line.why else line.verdict)
+         "–" if line.difference is None else points(line.difference), _seeds(line), line.verdict)
         for line in lines
     )  # fmt: skip
     caption = (
@@ -102,8 +98,21 @@ def comparison_table(title: str, source: str, lines: Sequence[Line], changed: st
         "interval reaches the published figure or its interval; a difference is ours minus published, in points. "
         f"Published: {source}" + (f" Changed by --set: {changed}." if changed else "")
     )
-    columns = ("method", "data", "accuracy", "published", "ours", "difference", "seeds", "verdict")
-    return Table(title, caption, columns, rows)
+    return Table(title, caption, ("method", "data", "of", "published", "ours", "difference", "seeds", "verdict"), rows)
+
+
+def _seeds(line: Line) -> str:
+    done = line.ours.n if line.ours else 0
+    return f"{done} of {line.asked}" if line.why else str(done)
+
+
+def reasons(lines: Sequence[Line]) -> list[str]:
+    """Return a sentence for everything that kept runs away, with the cells that it kept them from."""
+    kept: dict[str, dict[str, None]] = {}
+    for line in lines:
+        if line.why:
+            kept.setdefault(line.why, {})[f"{line.row} on {line.column}"] = None
+    return [f"not run: {', '.join(cells)}: {why}" for why, cells in kept.items()]
 
 
 def comparison_csv(name: str, lines: Sequence[Line]) -> str:

@@ -10,7 +10,7 @@ from experiments.reproduce.tables import CONFIGS, Cell, PublishedTable
 from fedjtt.choices import DATA_KEYS
 from fedjtt.config import RunConfig
 from fedjtt.data.toml_table import about
-from fedjtt.errors import ConfigError, UserError
+from fedjtt.errors import ConfigError, DataError, UserError
 from fedjtt.provide import check_data
 
 
@@ -105,7 +105,9 @@ def _lacking(config: RunConfig) -> str | None:
     try:
         check_data(config)
     except UserError as error:  # a file that is missing or damaged, a package that is not installed
-        return str(error)
+        where = f"'fedjtt data where {config.dataset}'"
+        more = "" if where in str(error) or not isinstance(error, DataError) else f"; {where} says where to get it"
+        return f"{error}{more}"
     return None
 
 

@@ -71,23 +71,26 @@ class PublishedTable:
 
         A name is a row, a column, or both as ``row/column``; capitals do not matter.
         """
-        wanted = [name.strip().casefold() for name in names.split(",") if name.strip()]
-        known = [name for cell in self.cells for name in _names_of(cell)]
-        for name in wanted:
-            if name not in known:
+        known = {name for cell in self.cells for name in _names_of(cell)}
+        parts = [" ".join(part.split()) for part in names.casefold().split(",")]
+        wanted = set()
+        while parts:
+            # The longest first: a name may have a comma of its own.
+            length = next((n for n in range(len(parts), 0, -1) if ", ".join(parts[:n]) in known), 0)
+            if not length:
                 allowed = dict.fromkeys([*(cell.row for cell in self.cells), *(cell.column for cell in self.cells)])
                 raise ConfigError(
-                    f"--only names {name!r}, which is no row, column or row/column of {self.name}"
-                    f"{nearest(name, known)}; rows and columns are {', '.join(allowed)}"
+                    f"--only names {parts[0]!r}, which is no row, column or row/column of {self.name}"
+                    f"{nearest(parts[0], known)}; rows and columns are {'; '.join(allowed)}"
                 )
-        if not wanted:
-            raise ConfigError("--only is empty; name rows, columns or row/column, with commas between them")
-        return replace(self, cells=tuple(cell for cell in self.cells if set(wanted) & set(_names_of(cell))))
+            wanted.add(", ".join(parts[:length]))
+            parts = parts[length:]
+        return replace(self, cells=tuple(cell for cell in self.cells if wanted & _names_of(cell)))
 
 
-def _names_of(cell: Cell) -> tuple[str, ...]:
+def _names_of(cell: Cell) -> set[str]:
     row, column = cell.row.casefold(), cell.column.casefold()
-    return row, column, f"{row}/{column}"
+    return {row, column, f"{row}/{column}"}
 
 
 def table_names() -> list[str]:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.reproduce.comparison import COLUMNS, NOTHING, Line, compare, comparison_csv, comparison_table
+from experiments.reproduce.comparison import (
+    COLUMNS,
+    NOTHING,
+    Line,
+    compare,
+    comparison_csv,
+    comparison_table,
+    reasons,
+)
 from experiments.reproduce.plan import Planned
 from experiments.reproduce.tables import Cell
 from experiments.statistics import Estimate
@@ -50,7 +58,7 @@ def finished(out: Path, config: RunConfig, worst: float) -> None:
     ],
 )
 def test_the_verdict(published: Estimate | None, ours: Estimate | None, verdict: str) -> None:
-    assert Line("JTT", "digits", "average", published, ours).verdict == verdict
+    assert Line("JTT", "digits", "average", published, ours, 5).verdict == verdict
 
 
 def test_runs_become_means_with_intervals(tmp_path: Path) -> None:
@@ -73,20 +81,20 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert [line.why for line in compare([planned("no file")], tmp_path, {})] == ["no file"] * 2
     assert {line.why for line in compare([planned()], tmp_path, {name: "it diverged"})} == {"it diverged"}
     finished(tmp_path, RUNS[0], 0.7)
-    only = compare([planned()], tmp_path, {name: "it diverged"})[0]
-    assert (only.verdict, only.why) == ("one seed", "2 of 3 seeds are missing: it diverged")
-    assert compare([planned()], tmp_path, {})[0].why == "2 of 3 seeds are missing"
-    shown = comparison_table("A table", "somewhere.", [only], "learning-rate = 1")
-    assert shown.rows == (
-        ("JTT", "digits", "worst-group", "70.0", "70.0", "0.0", "1", f"one seed ({only.why})"),
-    )  # fmt: skip
+    lines = compare([planned()], tmp_path, {name: "it diverged"})
+    assert (lines[0].verdict, lines[0].why) == ("one seed", "it diverged")
+    assert compare([planned()], tmp_path, {})[0].why == "it was not asked for"
+    shown = comparison_table("A table", "somewhere.", lines[:1], "learning-rate = 1")
+    assert shown.rows == (("JTT", "digits", "worst-group", "70.0", "70.0", "0.0", "1 of 3", "one seed"),)
     assert shown.caption.endswith("Published: somewhere. Changed by --set: learning-rate = 1.")
+    other = Line("ERM", "digits", "average", None, None, 3, "it diverged")
+    assert reasons([*lines, other]) == ["not run: JTT on digits, ERM on digits: it diverged"]
 
 
 def test_the_numbers_as_csv() -> None:
     lines = [
-        Line("JTT", "digits", "average", Estimate(0.7, 0.02, 5), Estimate(0.725, 0.01, 3)),
-        Line("ERM", "digits", "average", Estimate(0.5, None, 0), None, "no file, nowhere"),
+        Line("JTT", "digits", "average", Estimate(0.7, 0.02, 5), Estimate(0.725, 0.01, 3), 3),
+        Line("ERM", "digits", "average", Estimate(0.5, None, 0), None, 3, "no file, nowhere"),
     ]
     first, second = csv.DictReader(comparison_csv("mine", lines).splitlines())
     assert tuple(first) == COLUMNS

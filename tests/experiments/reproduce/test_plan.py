@@ -109,7 +109,8 @@ def test_every_dataset_is_looked_for_once(sweep: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(planning, "check_data", check)
     sweep.write_text(SWEEP + '[[sweep]]\nmethod = "erm"\ndifficulty = "small"\n')
     cells = ({"method": "jtt"}, {"learning-rate": 0.25}, {"difficulty": "small"})
-    assert [one.lacking for one in look_for_data(plan(table(*cells), {}))] == [None, None, "it is not there"]
+    lacking = "it is not there; 'fedjtt data where digits' says where to get it"
+    assert [one.lacking for one in look_for_data(plan(table(*cells), {}))] == [None, None, lacking]
     assert [config.difficulty for config in looked] == ["large", "small"]
 
 

@@ -146,15 +146,17 @@ def chosen(table: PublishedTable, names: str) -> list[tuple[str, str]]:
 
 
 def test_only_some_cells(written: Path) -> None:
-    cells = [("ERM", "birds"), ("JTT", "birds"), ("JTT", "faces"), ("DFR", "faces")]
+    cells = [("ERM", "birds"), ("JTT", "birds"), ("JTT", "faces"), ("JTT, as it was", "10 birds, federated")]
     texts = [f'[[cell]]\nrow = "{row}"\ncolumn = "{column}"\nconfig = "c"\naverage = 1\n' for row, column in cells]
     (written / "mine.toml").write_text(HEAD + "".join(texts))
     table = read_table("mine")
     assert chosen(table, "jtt") == [("JTT", "birds"), ("JTT", "faces")]
-    assert chosen(table, "Faces, ERM") == [("ERM", "birds"), ("JTT", "faces"), ("DFR", "faces")]
+    assert chosen(table, "Faces, ERM") == [("ERM", "birds"), ("JTT", "faces")]
     assert chosen(table, "jtt/birds") == [("JTT", "birds")]
-    for names, text in (("jt", "did you mean 'jtt'?; rows and columns are ERM, JTT, DFR, birds, faces"),
+    assert chosen(table, "erm,jtt,  as it was/10 birds, federated") == [cells[0], cells[3]]
+    assert chosen(table, "10 birds, federated, erm") == [cells[0], cells[3]]
+    for names, text in (("jt", "did you mean 'jtt'?; rows and columns are ERM; JTT; JTT, as it was; birds; faces; 10"),
                         ("erm/faces", "'erm/faces', which is no row, column or row/column of mine"),
-                        (" , ", "--only is empty")):  # fmt: skip
+                        ("erm, ", "--only names '', which is no row")):  # fmt: skip
         with pytest.raises(ConfigError, match=re.escape(text)):
             table.only(names)

@@ -12,7 +12,7 @@ from experiments.reproduce.comparison import compare, comparison_csv, comparison
 from experiments.reproduce.plan import Planned, look_for_data, plan, whole_grid
 from experiments.reproduce.tables import PublishedTable, read_table, table_names
 from experiments.sweep import run_name
-from experiments.table import as_markdown, as_rich
+from experiments.table import as_markdown, as_text
 from fedjtt.errors import ConfigError, DataError
 from fedjtt.tracking import RunFolder, write_atomically
 
@@ -77,8 +77,7 @@ def _write(
     shown, notes = comparison_table(table.title, table.source, lines, changed), reasons(lines)
     write_atomically(out / CSV_FILE, comparison_csv(table.name, lines))
     write_atomically(out / MARKDOWN_FILE, "\n".join([as_markdown(shown), *(f"* {note}" for note in notes)]))
-    console.print(as_rich(shown))
-    _say(notes, console)
+    _say([as_text(shown), *notes], console)
     _say([f"tables: {out / CSV_FILE}, {out / MARKDOWN_FILE}"], console)
 
 

@@ -1,4 +1,4 @@
-"""``fedjtt``: run, sweep, report, explain, analyse, attribute, data, deploy."""
+"""``fedjtt``: run, sweep, reproduce, report, explain, analyse, attribute, data, deploy."""
 
 import os
 import sys
@@ -78,6 +78,39 @@ def sweep(
     from experiments.commands import sweep_command
 
     sweep_command(grid, out, jobs, report, quiet, Console(), Console(stderr=True))
+
+
+@app.command()
+def reproduce(
+    table: Annotated[str | None, typer.Argument(help="Published table; none: list them all.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Rows, columns or row/column, with commas between them.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="A number n (0 to n - 1), or a list such as 0,1,5; none: the table's own.")
+    ] = None,
+    settings: Settings = None,
+    data_dir: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder that holds the datasets; empty: FEDJTT_DATA.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the runs and the comparison; none: reproduced/TABLE.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side.")] = max(1, os.cpu_count() or 1),
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and what is missing.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run or resume a published table, and show ours beside what was published, cell by cell."""
+    from experiments.reproduce.command import check_changes, list_command, reproduce_command
+
+    if table is None:
+        list_command(Console())
+        return
+    changes: dict[str, Any] = merged({}, settings or [], {})
+    check_changes(changes)
+    changes |= {"data-dir": data_dir} if data_dir else {}
+    place = Path("reproduced") / table if out is None else out
+    reproduce_command(table, only, seeds, changes, place, jobs, dry, quiet, Console(), Console(stderr=True))
 
 
 @app.command()

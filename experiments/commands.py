@@ -73,6 +73,14 @@ def sweep_command(
     grid: Grid, out: Path, jobs: int, report: bool, quiet: bool, console: Console, errors: Console
 ) -> None:
     """Run a grid, then build its report; a failed run ends in exit code 1 after all others are through."""
+    failures = run_grid(grid, out, jobs, quiet, errors)
+    if report and len(failures) < len(grid.runs):
+        report_command(out, console)
+    refuse_failures(failures, grid, out)
+
+
+def run_grid(grid: Grid, out: Path, jobs: int, quiet: bool, errors: Console) -> dict[str, str]:
+    """Run what is not done yet and show how it goes; return the failures by run name."""
     prepare_sweep(grid, out)
     left = sum(not RunFolder(out / "runs" / run_name(config), config).done for config in grid.runs)
     if not quiet:
@@ -80,9 +88,11 @@ def sweep_command(
             f"{len(grid.runs)} runs, {len(grid.runs) - left} done before, {jobs} side by side", highlight=False
         )
     with SweepProgress(errors, left, quiet) as progress:
-        failures = run_sweep(grid, out, jobs, progress.ended)
-    if report and len(failures) < len(grid.runs):
-        report_command(out, console)
+        return run_sweep(grid, out, jobs, progress.ended)
+
+
+def refuse_failures(failures: dict[str, str], grid: Grid, out: Path) -> None:
+    """Raise RunError where runs of a grid failed."""
     if failures:
         names = ", ".join(sorted(failures)[:3])
         raise RunError(f"{len(failures)} of {len(grid.runs)} runs failed ({names}); see {out / 'failures.json'}")

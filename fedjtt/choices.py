@@ -25,7 +25,7 @@ DATA_KEYS = (
 )  # fmt: skip
 """Keys that say what data a run is about, beside the seed, the hosts' own files and who holds which part."""
 
-DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high")
+DIFFICULTIES = ("auto", "large", "medium", "small", "variance-low", "variance-medium", "variance-high", "digit")
 PARTITIONS = ("iid", "label-dirichlet", "group-dirichlet", "minority-on-few")
 METHODS = (
     "erm", "jtt", "group-balanced", "balance", "group-dro", "cvar-dro", "agnostic", "lff", "dfr", "d3m", "auto-d3m",

@@ -10,7 +10,7 @@ from fedjtt import automatic, choices
 from fedjtt.config import NOT_IN_ID, RunConfig, digest_of, kebab
 from fedjtt.data.partition import PARTITIONS
 from fedjtt.data.sources import SOURCES
-from fedjtt.data.spurious import BOXES, CORNERS
+from fedjtt.data.spurious import CORNERS, DIFFICULTIES
 from fedjtt.errors import ConfigError
 from fedjtt.methods.registry import METHODS
 from fedjtt.models import MODELS
@@ -78,7 +78,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert set(choices.PARTITIONS) == set(PARTITIONS)
     assert set(choices.METHODS) == set(METHODS)
     assert set(choices.AGGREGATORS) == set(AGGREGATORS)
-    assert set(choices.DIFFICULTIES) == {"auto", *BOXES}
+    assert set(choices.DIFFICULTIES) == {"auto", *DIFFICULTIES}
     assert set(allowed("model")) == {"auto", *MODELS, *choices.PRETRAINED}
     assert set(allowed("corner")) == set(CORNERS)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedjtt.data.recipes import PUBLISHED_SIZE
-from fedjtt.data.spurious import BOXES, CORNERS
+from fedjtt.data.spurious import CORNERS, DIFFICULTIES
 from fedjtt.errors import ConfigError, nearest
 
 DATA_VARIABLE = "FEDJTT_DATA"
@@ -37,7 +37,7 @@ class DataOptions:
     download : bool
         Whether files that are missing may be downloaded.
     difficulty : str
-        Where the background is painted, a name in :data:`fedjtt.data.spurious.BOXES`.
+        Where the colour is painted, a name in :data:`fedjtt.data.spurious.DIFFICULTIES`.
     corner : str
         The corner of the painted box, ``top-left`` (the public generator) or ``top-right``.
     spurious_strength : float
@@ -81,7 +81,7 @@ class DataOptions:
     def __post_init__(self) -> None:
         """Refuse unknown names and shares that are none."""
         for name, value, allowed in (
-            ("difficulty", self.difficulty, tuple(BOXES)),
+            ("difficulty", self.difficulty, DIFFICULTIES),
             ("corner", self.corner, CORNERS),
         ):
             if value not in allowed:

@@ -7,7 +7,16 @@ from torch import Tensor
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.imbalance import long_tail
 from fedjtt.data.options import DataOptions
-from fedjtt.data.spurious import assign_attributes, balanced_attributes, colour, masks, noisy_digits, noisy_labels
+from fedjtt.data.spurious import (
+    DIGIT,
+    assign_attributes,
+    balanced_attributes,
+    colour,
+    colour_digits,
+    masks,
+    noisy_digits,
+    noisy_labels,
+)
 from fedjtt.seeding import numpy_generator
 
 LABEL_NAMES = ("0-1", "2-3", "4-5", "6-7", "8-9")
@@ -65,8 +74,11 @@ def crossed_part(images: Tensor, digit: Tensor, ids: Tensor, options: DataOption
 def _assemble(
     images: Tensor, label: Tensor, attribute: Tensor, ids: Tensor, options: DataOptions, part: str
 ) -> GroupedDataset:
-    mask = masks(options.difficulty, options.corner, len(images), _chance(options, f"{part}/mask"))
-    x = colour(images, attribute, NUM_LABELS, mask)
+    if options.difficulty == DIGIT:
+        x = colour_digits(images, attribute, NUM_LABELS)
+    else:
+        mask = masks(options.difficulty, options.corner, len(images), _chance(options, f"{part}/mask"))
+        x = colour(images, attribute, NUM_LABELS, mask)
     return GroupedDataset(x, label, attribute, ids, num_labels=NUM_LABELS, num_attributes=NUM_LABELS)
 
 

@@ -1,9 +1,10 @@
-"""SpuCoMNIST's spurious feature: which colour an image's background gets, and where it is painted.
+"""SpuCoMNIST's spurious feature: which colour an image gets, and where it is painted: behind the digit, or on it.
 
 The definitions are those of SpuCoMNIST (Joshi et al., "Towards Mitigating Spurious Correlations in the Wild: A
 Benchmark and a more Realistic Dataset", 2023, https://github.com/BigML-CS-UCLA/SpuCo), with these differences: every
 draw comes from a generator that is passed in, the colours of the minority are spread evenly, the shares of noisy
-examples are exact, and the box may also sit in the top right corner.
+examples are exact, and the box may also sit in the top right corner. :data:`DIGIT` paints as Coloured MNIST with five
+labels does (https://github.com/HazyResearch/correct-n-contrast, ``datasets/colored_mnist.py``).
 """
 
 from collections.abc import Iterator
@@ -52,7 +53,15 @@ BOXES = {
     "variance-medium": Box(14, drawn=True),
     "variance-high": Box(SIDE, drawn=True),
 }
-"""Every difficulty by name; the generator calls them magnitude and variance, easy to hard."""
+"""What is painted behind the digit, by name; the generator calls them magnitude and variance, easy to hard."""
+
+DIGIT = "digit"
+"""The difficulty that paints the digit itself, and leaves its background black."""
+
+DIFFICULTIES = (*BOXES, DIGIT)
+
+INK = 120
+"""Of a painted digit a pixel takes the colour from this level on; fainter ones, its edges, keep their grey."""
 
 
 def palette(num_colours: int) -> Tensor:
@@ -162,6 +171,16 @@ def colour(images: Tensor, attribute: Tensor, num_colours: int, mask: Tensor) ->
     out = torch.empty(len(images), 3, SIDE, SIDE, dtype=torch.uint8)
     for channel in range(3):  # one at a time: no second array of the result's size
         out[:, channel] = torch.where(painted, shade[:, channel], images)
+    return out
+
+
+def colour_digits(images: Tensor, attribute: Tensor, num_colours: int) -> Tensor:
+    """Return the digits themselves in flat colours, uint8 ``[n, 3, 28, 28]``; arguments as of :func:`colour`."""
+    ink = images >= INK
+    shade = palette(num_colours)[attribute][:, :, None, None]
+    out = torch.empty(len(images), 3, SIDE, SIDE, dtype=torch.uint8)
+    for channel in range(3):
+        out[:, channel] = torch.where(ink, shade[:, channel], images)
     return out
 
 

@@ -35,7 +35,10 @@ class DataKeys(Keys):
         "torchvision keep their own",
     )
     difficulty: str = choice(
-        "auto", DIFFICULTIES, "where the spurious colour is painted; auto: large for digits, medium for spuco-mnist"
+        "auto",
+        DIFFICULTIES,
+        "where the spurious colour is painted; digit: on the digit itself, the others behind it; auto: large for "
+        "digits, medium for spuco-mnist",
     )
     corner: str = choice("top-right", ("top-left", "top-right"), "corner of the coloured box")
     spurious_strength: float | Auto = Field(

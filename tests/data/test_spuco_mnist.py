@@ -11,6 +11,7 @@ from fedjtt.data.grouped import Splits, majority_attribute, minority_mask
 from fedjtt.data.options import DataOptions, cache_dir
 from fedjtt.data.sources import default_options
 from fedjtt.data.spuco_mnist import FILES, find_files, load_spuco_mnist
+from fedjtt.data.spurious import palette
 from fedjtt.errors import DataError
 
 # Digits 0 to 9 in MNIST's train file: 5923 6742 5958 6131 5842 5421 5918 6265 5851 5949. ceil(.8 n) of each:
@@ -73,6 +74,20 @@ def test_same_seed_same_bytes_and_another_seed_differs(tiny_mnist: Path) -> None
         assert torch.equal(getattr(one, part).x, getattr(two, part).x)
         assert not torch.equal(getattr(one, part).x, getattr(other, part).x)
     assert not torch.equal(one.train.id, other.train.id)
+
+
+def test_the_digit_itself_may_be_painted(tiny_mnist: Path) -> None:
+    behind = load_spuco_mnist(tiny(tiny_mnist))
+    on = load_spuco_mnist(replace(tiny(tiny_mnist), difficulty="digit"))
+    for part in ("train", "validation", "test"):  # another place for the colours, not other colours
+        one, other = getattr(behind, part), getattr(on, part)
+        assert torch.equal(one.id, other.id)
+        assert torch.equal(one.group, other.group)
+    source = MNIST(tiny_mnist, train=True).data[on.train.id]
+    assert (on.train.x.permute(0, 2, 3, 1)[source == 0] == 0).all()  # the background stays black
+    flat = on.train.x.permute(0, 2, 3, 1)[source >= 120]
+    own = palette(5)[on.train.attribute].unsqueeze(1).unsqueeze(1).expand(-1, 28, 28, 3)[source >= 120]  # type: ignore[index]
+    assert torch.equal(flat, own)
 
 
 def test_global_generators_are_left_alone(tiny_mnist: Path) -> None:

@@ -6,9 +6,11 @@ import torch
 from fedjtt.data.spurious import (
     BOXES,
     CORNERS,
+    INK,
     assign_attributes,
     balanced_attributes,
     colour,
+    colour_digits,
     masks,
     noisy_digits,
     noisy_labels,
@@ -121,6 +123,20 @@ def test_colour_is_the_generators_sum(difficulty: str, corner: str) -> None:
     result = colour(images, attribute, 5, mask)
     assert result.dtype == torch.uint8
     assert torch.equal(result.long(), images.long()[:, None].expand(6, 3, 28, 28) + background)
+
+
+def test_a_painted_digit_pixel_by_pixel() -> None:
+    # The published rule: from level 120 to 255 a pixel becomes the colour, all others stay as they are.
+    images = torch.tensor([0, 1, INK - 1, INK, 200, 255], dtype=torch.uint8).repeat(2, 131)[:, :784].view(2, 28, 28)
+    attribute = torch.tensor([3, 0])
+    shades = palette(5)[attribute].tolist()
+    expected = [
+        [[[shade if 120 <= level <= 255 else level for level in row] for row in image] for shade in shades[number]]
+        for number, image in enumerate(images.tolist())
+    ]
+    painted = colour_digits(images, attribute, 5)
+    assert painted.dtype == torch.uint8
+    assert painted.tolist() == expected
 
 
 def test_label_noise_changes_exactly_its_share_to_every_other_label() -> None:

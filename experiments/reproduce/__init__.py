@@ -1,0 +1,1 @@
+"""``fedjtt reproduce``: published tables run again, and ours beside what was published, cell by cell."""

@@ -1,0 +1,159 @@
+"""The benchmarks' sweeps: their keys, and one shortened run of every cell on small files of the true layout.
+
+Some keys and networks that these sweeps name may not be there yet (:data:`AWAITED`); what does not know them says so in
+one line, and here they are left out until it does.
+"""
+
+import csv
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.grid import OWN_KEYS
+from experiments.reproduce import plan as planning
+from experiments.reproduce.plan import plan
+from experiments.reproduce.tables import CONFIGS, PublishedTable, read_table
+from fedjtt.choices import SIZED_BY
+from fedjtt.config import RunConfig
+from fedjtt.errors import ConfigError
+from tests.data.made_texts import CIVIL_HEADER, civil_rows, make_civil, make_mnli, metadata_rows
+from tests.data.pictures import write_celeba, write_waterbirds
+from tests.experiments.conftest import Call
+
+BENCHMARKS = ("jtt", "dfr", "mixture")
+SWEEPS = sorted((CONFIGS / "published").glob("*.toml"))
+AWAITED = {"optimizer", "torchvision-resnet50", "torchvision-convnext-tiny"}
+ALL = {"erm", "jtt", "group-dro", "dfr", "balance"}
+METHODS = {"waterbirds": ALL, "celeba": ALL, "civilcomments": ALL, "multinli": ALL - {"balance"}}
+
+# Two steps or so of a small network in place of days of a large one.
+SHORT = {"robust-epochs": 2, "robust-rounds": 2, "identify-epochs": 1, "dfr-fits": 2}
+PICTURES = {**SHORT, "model": "lenet", "image-size": 16, "image-cache": "none"}
+TEXTS = {**SHORT, "model": "bag-of-embeddings"}
+# What is run: all of the main table, of the others what no other table has.
+RUN = [
+    ("jtt", "waterbirds, celeba", PICTURES),
+    ("jtt", "multinli, civilcomments", TEXTS),
+    ("dfr", "dfr/waterbirds, dfr/celeba", PICTURES),
+    ("dfr", "dfr/multinli, dfr/civilcomments", TEXTS),
+    ("mixture", "mixture (classes)/waterbirds, mixture (classes)/celeba", PICTURES),
+    ("mixture", "mixture (classes)/civilcomments", TEXTS),
+]
+
+
+def awaited_in(path: Path) -> set[str]:
+    """What a sweep's file names that this version does not know."""
+    raw = tomllib.loads(path.read_text())
+    tables = [raw, *raw["sweep"]] if "sweep" in raw else [raw]
+    keys = {key for table in tables for key in table} - {*RunConfig.keys(), *OWN_KEYS}
+    return keys | {table["model"] for table in tables if table.get("model", "lenet") not in SIZED_BY}
+
+
+def without_awaited(text: str) -> str:
+    """Return a sweep's text without keys that are not known, and without networks that are not."""
+    kept = []
+    for line in text.splitlines():
+        key = re.match(r"([a-z0-9-]+) = (.*)", line)
+        unknown = key is not None and key[1] not in (*RunConfig.keys(), *OWN_KEYS)
+        if not unknown and not (key and key[1] == "model" and key[2].strip('"') not in SIZED_BY):
+            kept.append(line)
+    return "\n".join(kept) + "\n"
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sweeps as far as they are known, in place of the committed ones."""
+    (tmp_path / "configs" / "published").mkdir(parents=True)
+    for path in SWEEPS:
+        (tmp_path / "configs" / "published" / path.name).write_text(without_awaited(path.read_text()))
+    monkeypatch.setattr(planning, "CONFIGS", tmp_path / "configs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_only_what_is_awaited_is_unknown_and_one_line_says_so(path: Path) -> None:
+    unknown = awaited_in(path)
+    assert unknown <= AWAITED
+    cells = [cell for name in BENCHMARKS for cell in read_table(name).cells if CONFIGS / cell.config == path]
+    assert cells
+    table = PublishedTable("mine", "t", "s", "n", tuple(cells))
+    if not unknown:
+        assert all(one.runs for one in plan(table, {}))
+        return
+    with pytest.raises(ConfigError) as caught:
+        plan(table, {})
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"published/{path.name}: ")
+    assert any(repr(name) in str(caught.value) for name in unknown)
+
+
+@pytest.mark.usefixtures("known")
+def test_every_benchmark_has_every_method_and_each_cell_its_runs() -> None:
+    found: dict[str, set[str]] = {name: set() for name in METHODS}
+    for name in BENCHMARKS:
+        for one in plan(read_table(name), {}):
+            first = one.runs[0]
+            assert first.dataset == one.cell.column
+            assert len(one.runs) == (3 if name == "mixture" else 5)
+            assert {config.replace(seed=0) for config in one.runs} == {first.replace(seed=0)}
+            found[first.dataset].add(first.method)
+    assert found == METHODS
+
+
+@pytest.mark.usefixtures("known")
+def test_the_hyper_parameters_of_jtt_are_the_published_ones() -> None:
+    # The table of the released code: T, lambda, and both stages' learning rate, weight decay, batch and epochs.
+    expected = {
+        "waterbirds": (60, 100, (1e-5, 1.0, 64), (1e-5, 1.0, 64, 300)),
+        "celeba": (1, 50, (1e-5, 0.1, 64), (1e-5, 0.1, 64, 50)),
+        "multinli": (2, 4, (2e-5, 0.0, 32), (1e-5, 0.1, 32, 5)),
+        "civilcomments": (2, 6, (2e-5, 0.0, 24), (1e-5, 0.01, 16, 3)),
+    }
+    found = {}
+    for one in plan(read_table("jtt").only("jtt"), {}):
+        run = one.runs[0]
+        first = (run.identify_learning_rate, run.identify_weight_decay, run.identify_batch_size)
+        second = (run.learning_rate, run.weight_decay, run.batch_size, run.robust_epochs)
+        found[run.dataset] = (run.identify_epochs, run.upsample, first, second)
+        assert (run.upsample_convention, run.identify, run.identify_optimizer) == ("extra", "local", "sgd")
+    assert found == expected
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmarks")
+    write_waterbirds(folder)
+    write_celeba(folder)
+    comments = civil_rows(48)
+    for place, row in enumerate(comments):  # six in a row have all four groups
+        row[CIVIL_HEADER.index("split")] = ("train", "train", "val", "test")[place // 6 % 4]
+    make_civil(folder, comments)
+    make_mnli(folder, metadata=metadata_rows(48))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "only", "settings"), RUN, ids=[f"{name}: {only}" for name, only, _ in RUN])
+def test_a_shortened_run_of_every_cell_goes_through(
+    call: Call, known: Path, small_files: Path, name: str, only: str, settings: dict[str, Any]
+) -> None:
+    changes = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
+    where = ["--only", only, "--seeds", "1", "--data-dir", str(small_files), "--out", "there", "--jobs", "2"]
+    code, _, err = call("reproduce", name, *where, "--quiet", *changes)
+    assert (code, err) == (0, "")
+    lines = list(csv.DictReader((known / "there" / "reproduced.csv").read_text().splitlines()))
+    results = [json.loads(path.read_text()) for path in known.glob("there/runs/*/result.json")]
+    cells = read_table(name).only(only).cells
+    assert len(results) == len(cells)
+    assert len(lines) == sum(len(cell.published) for cell in cells)
+    for cell in cells:
+        wanted = {**cell.where, "dataset": cell.column}
+        (mine,) = (one for one in results if all(one["config"][key] == value for key, value in wanted.items()))
+        for line in (line for line in lines if (line["row"], line["column"]) == (cell.row, cell.column)):
+            accuracy = mine["test"][f"{line['measure']}-accuracy"]
+            assert line["ours"] == f"{100 * accuracy:.4f}"
+            assert line["verdict"] == ("one seed" if line["published"] else "nothing published")

@@ -74,6 +74,7 @@ ONLY_IN = {
     "sklearn": ("fedjtt.data", "experiments"),
     "torchvision": ("fedjtt.data", "experiments"),
     "transformers": ("fedjtt.pretrained_text",),
+    "captum": ("experiments.grad_cam",),
 }
 
 

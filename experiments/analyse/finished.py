@@ -11,9 +11,11 @@ from experiments.explain import read_run
 from experiments.results import Result, read_names, run_folders
 from fedjtt.choices import DATA_KEYS
 from fedjtt.config import RunConfig
+from fedjtt.data.grouped import Splits
 from fedjtt.errors import ConfigError, DataError, FedJTTError
-from fedjtt.methods.base import Array
-from fedjtt.models import digest
+from fedjtt.methods.base import Array, builder_of
+from fedjtt.models import FlatModel, build_model, digest
+from fedjtt.seeding import torch_generator
 
 OF_THE_DATA = (*DATA_KEYS, "train-on", "schema-file", "host-files")
 """Keys that say which data a run is about, whatever its seed."""
@@ -43,6 +45,15 @@ class FinishedRun:
         if held.dtype != np.float32 or digest(torch.from_numpy(held)) != self.result["digest"]:
             raise DataError(f"{path} is not the model that result.json speaks of; repeat the run")
         return held
+
+    def model(self, splits: Splits) -> FlatModel:
+        """Return the selected model itself, over the run's data."""
+        shape = tuple(splits.train.x.shape[1:])
+        generator = torch_generator(0, "weights")  # for values that are overwritten
+        builder = builder_of(self.config)
+        model = build_model(builder, shape, splits.train.num_labels, generator, self.config.device)
+        model.load(torch.from_numpy(self.weights()))
+        return model
 
 
 def finished_runs(folders: Sequence[Path], data_dir: Path | None = None) -> list[FinishedRun]:

@@ -201,6 +201,11 @@ def contradiction(config: "RunConfig") -> str | None:
             "identify-stop is val-groups, which reads group labels, but selection is val-bias-unsupervised, which is "
             "for doing without; set identify-stop to stable"
         )
+    if config.aggregator == "fednova" and config.optimizer == "adamw":
+        return (
+            "aggregator is fednova, but optimizer is adamw, whose steps are as long however large the gradient is; set "
+            "optimizer to sgd, or aggregator to fedavg"
+        )
     if config.aggregator in NOT_THE_MEAN and config.averaging == "ema":
         return (
             f"aggregator {config.aggregator} leaves the mean of the machines' weights, so their averages are none of "
@@ -212,6 +217,11 @@ def contradiction(config: "RunConfig") -> str | None:
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "
             "set aggregator to fedprox, or proximal-mu to 0"
+        )
+    if config.engine == "in-process" and config.workers > 1 and config.device == "cuda":
+        return (
+            f"workers is {config.workers} and device is cuda: forked processes cannot share a GPU, one process's "
+            "machines can; set workers to 1, or use engine = flower"
         )
     if config.engine == "in-process" and config.workers > 1 and config.threads > 1:
         return (

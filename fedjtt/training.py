@@ -14,6 +14,7 @@ from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
+from fedjtt.precision import Forward, LossScale
 from fedjtt.sparse.live import LiveWeights
 
 EMA_DECAY = 0.999
@@ -28,7 +29,7 @@ class TrainSettings:
     learning_rate : float
         The peak, where the schedule has one.
     schedule : str
-        ``constant``, ``one-cycle``, ``cosine`` or ``warm-up``.
+        ``constant``, ``one-cycle``, ``cosine``, ``linear`` or ``warm-up``.
     averaging : str
         ``none`` or ``ema``.
     clip_norm : float
@@ -39,6 +40,8 @@ class TrainSettings:
         Share of the stage's steps over which the schedule ``warm-up`` climbs.
     optimizer : str
         ``sgd`` or ``adamw``.
+    precision, compiled : str, bool
+        See :class:`fedjtt.precision.Forward`.
     """
 
     learning_rate: float
@@ -51,6 +54,8 @@ class TrainSettings:
     objective: str = "cross-entropy"
     warm_up: float = 0.0
     optimizer: str = "sgd"
+    precision: str = "float32"
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,15 @@ def learning_rate_at(step: int, total: int, peak: float, schedule: str, warm_up:
     """Return the learning rate of a step of the whole stage, counted from 0.
 
     ``one-cycle`` (Smith and Topin 2019) climbs for 30 % of the steps from peak/25 and falls to peak/250,000, both
-    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0; ``warm-up`` climbs
-    in a line over a share of the steps and stays.
+    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0, ``linear`` does in a line; ``warm-up``
+    climbs in a line over a share of the steps and stays.
     """
     if schedule == "warm-up":
         return peak * min(1.0, (step + 1) / max(1.0, warm_up * total))
     if schedule == "constant":
         return peak
+    if schedule == "linear":
+        return peak * (1 - step / total)
     if schedule == "cosine":
         return peak * 0.5 * (1 + math.cos(math.pi * step / total))
     top = 0.3 * total - 1
@@ -148,6 +155,8 @@ class Trainer:
         self._optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
         self._anchor = model.vector.clone() if settings.proximal_mu else None
         self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+        self._forward = Forward(model.module, settings.precision, settings.compiled)
+        self._scale = LossScale() if settings.precision == "float16" else None
         self._next = span.first
         self.loss_sum = 0.0
 
@@ -157,15 +166,23 @@ class Trainer:
         Raises
         ------
         DivergedError
-            Where the loss is not finite.
+            Where the loss is not finite, or gradients in float16 are not at any scale.
         """
-        model, settings, step = self.model, self.settings, self._next
-        loss = loss_of(model.module(x))
-        _differentiate(model, loss)
+        model, step = self.model, self._next
+        loss = loss_of(self._forward(x))
+        _differentiate(model, loss if self._scale is None else loss * self._scale.value)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
         self.loss_sum += value
+        if self._scale is None or self._scale.undone(model.gradient):
+            self._update()
+        self._next += 1
+        return value
+
+    def _update(self) -> None:
+        """Change the weights by the gradient, as the stage's step asks for."""
+        model, settings, step = self.model, self.settings, self._next
         if self._live is not None:
             self._live.keep(model.gradient)
         if settings.clip_norm:
@@ -176,8 +193,6 @@ class Trainer:
         self._optimiser.step(model.gradient, learning_rate_at(step, total, peak, settings.schedule, settings.warm_up))
         if self._running is not None:
             self._running.lerp_(model.vector, 1 - ema_decay_at(step))
-        self._next += 1
-        return value
 
     def average(self) -> Tensor | None:
         """Return the average of the weights, where there is one.

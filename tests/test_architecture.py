@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.pretrained_text",
         "fedjtt.objectives",
         "fedjtt.optimisers",
+        "fedjtt.precision",
         "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),

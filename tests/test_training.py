@@ -73,6 +73,8 @@ def scheduler_rates(kind: str, total: int, peak: float) -> list[float]:
     scheduler: torch.optim.lr_scheduler.LRScheduler
     if kind == "one-cycle":
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=total, cycle_momentum=False)
+    elif kind == "linear":
+        scheduler = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, end_factor=0.0, total_iters=total)
     else:
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
     rates = []
@@ -84,14 +86,14 @@ def scheduler_rates(kind: str, total: int, peak: float) -> list[float]:
     return rates
 
 
-@pytest.mark.parametrize("kind", ["one-cycle", "cosine"])
+@pytest.mark.parametrize("kind", ["one-cycle", "cosine", "linear"])
 @pytest.mark.parametrize("total", [2, 3, 4, 5, 7, 10, 33, 100])
 def test_schedules_are_torchs(kind: str, total: int) -> None:
     ours = [learning_rate_at(step, total, 0.05, kind) for step in range(total)]
     assert ours == pytest.approx(scheduler_rates(kind, total, 0.05), rel=1e-6)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine", "linear"])
 def test_a_stage_of_one_step_has_a_rate(schedule: str) -> None:
     assert 0 < learning_rate_at(0, 1, 0.05, schedule) <= 0.05
 

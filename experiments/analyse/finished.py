@@ -15,6 +15,7 @@ from fedjtt.data.grouped import Splits
 from fedjtt.errors import ConfigError, DataError, FedJTTError
 from fedjtt.methods.base import Array, builder_of
 from fedjtt.models import FlatModel, build_model, digest
+from fedjtt.provide import placed
 from fedjtt.seeding import torch_generator
 
 OF_THE_DATA = (*DATA_KEYS, "train-on", "schema-file", "host-files")
@@ -97,9 +98,9 @@ def _runs_in(folder: Path) -> list[Path]:
 
 def _config_of(folder: Path, result: Result, data_dir: Path | None) -> RunConfig:
     there = {"data-dir": str(data_dir)} if data_dir is not None else {}
-    device = result["config"].get("device", "cpu") if torch.cuda.is_available() else "cpu"
+    device = "cpu" if result["config"].get("device", "cpu") == "cpu" else "auto"  # the GPU is needed no more
     try:
-        return RunConfig.parse({**result["config"], "download": False, "device": device, **there})
+        return placed(RunConfig.parse({**result["config"], "download": False, "device": device, **there}))
     except FedJTTError as error:
         raise ConfigError(f"{folder}: {error}") from None
 

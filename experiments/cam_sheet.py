@@ -85,7 +85,7 @@ def maps_of(name: str, model: FlatModel, dataset: GroupedDataset, rows: Tensor) 
     """Return what a network predicts for images, and where it saw that."""
     predicted = outputs_of(model, dataset, rows).argmax(dim=1)
     device = model.vector.device
-    maps = class_activation_maps(model.module, gather(dataset.x, rows).to(device), predicted.to(device))
+    maps = class_activation_maps(model.module, gather(dataset.x, rows, device), predicted.to(device))
     return Maps(name, predicted, maps.cpu())
 
 

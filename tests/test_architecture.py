@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.objectives",
         "fedjtt.optimisers",
         "fedjtt.precision",
+        "fedjtt.schedules",
         "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),

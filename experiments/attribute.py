@@ -26,10 +26,8 @@ from fedjtt.errors import ConfigError
 from fedjtt.keys.attribution import AttributionKeys
 from fedjtt.keys.field import kebab
 from fedjtt.methods.attribute import trak_settings
-from fedjtt.models import build_model
 from fedjtt.provide import splits_of
 from fedjtt.tracking import write_atomically
-from fedjtt.workspace import builder_of
 
 MAY_CHANGE = (*map(kebab, AttributionKeys.model_fields), "groups")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -99,8 +97,9 @@ def attribute(runs: Sequence[FinishedRun], config: RunConfig, auto: bool) -> tup
     """
     torch.set_num_threads(config.threads)
     splits = splits_of(config)
-    projections = [_projection(run, config, splits.train, number) for number, run in enumerate(runs)]
-    rows, settings = torch.arange(len(splits.train)), trak_settings(config)
+    example, settings = blank(splits.train.x).to(config.device), trak_settings(config)
+    projections = [projection_of(settings, run.model(splits), example, number) for number, run in enumerate(runs)]
+    rows = torch.arange(len(splits.train))
     kernels = [gram_of(each, settings.kernel, splits.train, rows) for each in projections]
     group, names = _groups(splits, config) if not auto else _found(projections, kernels, splits, settings.ridge)
     every = torch.arange(len(splits.validation))
@@ -112,13 +111,6 @@ def attribute(runs: Sequence[FinishedRun], config: RunConfig, auto: bool) -> tup
     vectors = [solve(kernel, mean, settings.ridge) for kernel, mean in zip(kernels, means, strict=True)]
     by_group = influences(projections, vectors, splits.train, rows)
     return Attribution(by_group, by_group @ weights, weights, losses / counts.clamp(min=1), counts, names), splits
-
-
-def _projection(run: FinishedRun, config: RunConfig, train: GroupedDataset, number: int) -> Projection:
-    shape = tuple(train.x.shape[1:])
-    model = build_model(builder_of(config), shape, train.num_labels, None, config.device)
-    model.load(torch.from_numpy(run.weights()))
-    return projection_of(trak_settings(config), model, blank(train.x).to(config.device), number)
 
 
 def _groups(splits: Splits, config: RunConfig) -> tuple[Tensor, list[str]]:

@@ -9,7 +9,7 @@ from fedjtt.api import simulate
 from fedjtt.cache import StageCache
 from fedjtt.checkpoint import Checkpoints
 from fedjtt.config import RunConfig
-from fedjtt.provide import check_data, check_device
+from fedjtt.provide import check_data, placed
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -33,7 +33,7 @@ def execute(config: RunConfig, folder: RunFolder, observer: Observer | None = No
     """
     if folder.done:
         return folder.result()
-    check_device(config.device)
+    config = placed(config)
     torch.set_num_threads(config.threads)  # before any work: a pool of more threads would not survive workers' forks
     check_data(config)
     if config.engine == "flower":

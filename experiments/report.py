@@ -19,6 +19,7 @@ from experiments import (
     plots,
     sparse_figures,
 )  # fmt: skip
+from experiments.analyse.cam import is_image, sheet_of_sweep
 from experiments.answer import answer, question
 from experiments.config_keys import shared_config
 from experiments.page import bullets, counted, page, pairs, section
@@ -108,6 +109,12 @@ _FIGURES = {
         "Sheet of train images: a row for each label, a column for each attribute, minority groups outlined.",
         "the dataset",
     ),
+    "cam": (
+        "Where the networks look",
+        "Sheet of test images of every group: beside each the Grad-CAM map of ERM, of JTT and of up to two further "
+        "methods, with what each predicted, right or wrong.",
+        "images, and runs of two methods with their weights.npy",
+    ),
 }
 """File name to title, alternative text, and what the figure needs."""
 
@@ -137,10 +144,13 @@ def build_report(folder: Path) -> Path:
     histories = read_histories(folder)
     write_atomically(folder / "rounds.csv", rounds_csv(groups, histories))
     figures = draw(runs, groups, histories, splits)
+    figures["cam"], without = None, ""  # tables and texts have no such sheet, and no word about it
+    if splits is not None and is_image(splits):
+        figures["cam"], without = sheet_of_sweep(folder, groups, runs[0]["config"], splits)
     parts = [
         f'<p class="answer">{escape(said).replace(" %", "&nbsp;%")}</p>',
         section(tables[0].title, as_html(tables[0])),
-        section("Figures", _figures(folder / "figures", figures, missing)),
+        section("Figures", _figures(folder / "figures", figures, missing, {"cam": without})),
         *(section(table.title, as_html(table)) for table in tables[1:]),
         section("Notes of the runs", _notes(runs)),
         section("Runs that failed", _failures(read_failures(folder))),
@@ -187,14 +197,21 @@ def draw(
     }
 
 
-def _figures(folder: Path, figures: Mapping[str, Figure | None], missing: str) -> str:
-    """Write the figures and return them as HTML; a figure of an earlier report that is not drawn now is removed."""
+def _figures(folder: Path, figures: Mapping[str, Figure | None], missing: str, without: Mapping[str, str]) -> str:
+    """Write the figures and return them as HTML; a figure of an earlier report that is not drawn now is removed.
+
+    Parameters
+    ----------
+    without : mapping
+        Why a figure is not drawn, where that is not simply what it needs; empty: nothing is said.
+    """
     shown, gaps = [], [f"<li>The dataset is not to be had here: {escape(missing)}</li>"] if missing else []
     for name, (title, alternative, needs) in _FIGURES.items():
         figure, path = figures[name], folder / f"{name}.png"
         if figure is None:
             path.unlink(missing_ok=True)
-            gaps.append(f"<li>{escape(title)}: not drawn, needs {escape(needs)}</li>")
+            if why := without.get(name, f"needs {needs}"):
+                gaps.append(f"<li>{escape(title)}: not drawn, {escape(why)}</li>")
             continue
         image = base64.b64encode(drawing.save(figure, path).read_bytes()).decode()
         shown.append(

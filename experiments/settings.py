@@ -26,7 +26,8 @@ _ALIKE_ON_ONE_MACHINE = (
 )  # fmt: skip
 
 HYPER_PARAMETERS = (
-    "learning-rate", "weight-decay", "momentum", "batch-size", "clip-norm", "mixture-ratio", "mixture-cut",
+    "optimizer", "learning-rate", "learning-rate-schedule", "weight-decay", "momentum", "batch-size",
+    "clip-norm", "mixture-ratio", "mixture-cut",
     "cvar-alpha", "cvar-threshold", "dro-step", "dro-adjustment", "dfr-penalty", "dfr-fits", "dfr-tolerance",
     "upsample", "upsample-fraction", "rest-density", "rest-period", "rest-rate", "rest-exact-every", "rest-weight",
 )  # fmt: skip

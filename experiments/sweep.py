@@ -23,7 +23,7 @@ from fedjtt.config import RunConfig, digest_of
 from fedjtt.errors import ConfigError, FedJTTError
 from fedjtt.methods.fit import CENTRAL_KEYS
 from fedjtt.methods.identify_local import IDENTIFY_KEYS
-from fedjtt.provide import check_data, check_device
+from fedjtt.provide import check_data, placed
 from fedjtt.tracking import RunFolder, write_atomically
 
 Ended = Callable[[str, str | None, float], None]
@@ -76,7 +76,8 @@ class _Job:
 
 def prepare_sweep(grid: Grid, out: Path) -> None:
     """Refuse a missing device, missing data or somebody else's folder, then mark the folder as this sweep's."""
-    check_device(grid.runs[0].device)
+    for config in grid.runs:
+        placed(config)
     torch.set_num_threads(1)  # a process that has used a pool of torch's threads must not fork: the runs would hang
     check_data(grid.runs[0])  # what is imported here the runs need not import
     claim_folder(out, grid)

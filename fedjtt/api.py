@@ -23,10 +23,10 @@ from fedjtt.methods.group_moments import gather_spectra
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
     Provider,
-    check_device,
     fast_layout,
     machines_of,
     notes_of,
+    placed,
     provide_parts,
     server_data,
     splits_of,
@@ -64,7 +64,7 @@ def simulate(
     checkpoints : Checkpoints or None
         Where the run's state is written after every round, and gone on from where it holds one.
     """
-    check_device(config.device)
+    config = placed(config)
     torch.set_num_threads(config.threads)
     # Flower's strategies log every round; here the observer reports, and warnings still come through.
     logging.getLogger("flwr").setLevel(logging.WARNING)
@@ -97,7 +97,7 @@ def spectra(
     splits, train_rows, model_builder
         As for :func:`simulate`.
     """
-    check_device(config.device)
+    config = placed(config)
     torch.set_num_threads(config.threads)
     logging.getLogger("flwr").setLevel(logging.WARNING)
     provide, own, owner = _providers(config, splits, train_rows)
@@ -192,7 +192,9 @@ def train(
     if partition is not None:
         settings = {**settings, "machines": int(max(partition, default=0)) + 1}
     named = model if isinstance(model, str) else "mlp"
-    config = RunConfig.parse({"model": named, **{key.replace("_", "-"): value for key, value in settings.items()}})
+    config = placed(
+        RunConfig.parse({"model": named, **{key.replace("_", "-"): value for key, value in settings.items()}})
+    )
     splits = _with_validation(datasets, config, sizes)
     builder = None if isinstance(model, str) else model
     build = builder_of(config, builder)

@@ -15,8 +15,8 @@ from fedjtt.choices import DATA_KEYS
 
 CACHE_VARIABLE = "FEDJTT_STAGE_CACHE"
 STAGE_KEYS = (
-    *DATA_KEYS, "train-on", "seed", "threads", "device", "model", "model-width", "model-depth", "pretrained",
-    "features",
+    *DATA_KEYS, "train-on", "seed", "threads", "device", "precision", "compile", "model", "model-width", "model-depth",
+    "pretrained", "features",
 )  # fmt: skip
 """What every stage that trains depends on."""
 

@@ -18,7 +18,7 @@ from fedjtt.hosts import DATA_FILE, DATA_FORMAT, check_size, load_host
 from fedjtt.methods.base import Node, NodeData, whole
 from fedjtt.methods.registry import CATEGORIES, action_for
 from fedjtt.models import ModelBuilder
-from fedjtt.provide import Provider, provide_from_config
+from fedjtt.provide import Provider, placed, provide_from_config
 from fedjtt.records import PARTITION_ID, failure_records, from_records, read_memo, to_reply, write_memo
 
 NOTHING_YET = whole(empty_splits((0,), 1, 1, images=False))
@@ -27,7 +27,7 @@ NOTHING_YET = whole(empty_splits((0,), 1, 1, images=False))
 
 @lru_cache(maxsize=8)
 def _parse(items: tuple[tuple[str, str | int | float | bool], ...]) -> RunConfig:
-    return RunConfig.parse(dict(items))
+    return placed(RunConfig.parse(dict(items)))
 
 
 def make_client_app(

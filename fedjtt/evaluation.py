@@ -23,7 +23,7 @@ def outputs_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor) -> Tenso
     model.module.eval()
     device = model.vector.device
     module = for_rows(model.module, len(rows))
-    parts = [module(gather(dataset.x, part).to(device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
+    parts = [module(gather(dataset.x, part, device)).cpu() for part in torch.split(rows, EVALUATION_BATCH)]
     return torch.cat(parts) if parts else torch.zeros(0, dataset.num_labels)
 
 

@@ -122,10 +122,29 @@ def provide_server_data(config: RunConfig, partition_id: int, num_partitions: in
     return NoRows() if config.own_data else server_data(splits_of(config))
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that this machine does not have."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, but torch finds no CUDA device here; use device = cpu")
+def placed(config: RunConfig) -> RunConfig:
+    """Return the config on a device that this machine has: ``auto`` is the GPU, or the CPU where there is none.
+
+    Machines that a process simulates share the GPU in that process, one after the other: a forked worker could not use
+    one that its parent has used.
+
+    Raises
+    ------
+    ConfigError
+        Where the device is cuda and there is none.
+    """
+    if config.device == "cpu":
+        return config
+    # Asks the driver's library, not the runtime, which no process forked afterwards could use any more.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    found = torch.cuda.is_available()
+    if config.device == "cuda" and not found:
+        raise ConfigError(
+            "device is cuda, but torch finds no CUDA device here; set device to cpu, or to auto: what there is"
+        )
+    if not found:
+        return config.replace(device="cpu")
+    return config.replace(device="cuda", workers=1 if config.engine == "in-process" else config.workers)
 
 
 def notes_of(config: RunConfig) -> tuple[str, ...]:

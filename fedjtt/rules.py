@@ -166,6 +166,26 @@ def sparse_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def computing_contradiction(config: "RunConfig") -> str | None:
+    """Return what a process, or an optimizer, cannot do together, or None."""
+    if config.aggregator == "fednova" and config.optimizer == "adamw":
+        return (
+            "aggregator is fednova, but optimizer is adamw, whose steps are as long however large the gradient is; set "
+            "optimizer to sgd, or aggregator to fedavg"
+        )
+    if config.engine == "in-process" and config.workers > 1 and config.device == "cuda":
+        return (
+            f"workers is {config.workers} and device is cuda: forked processes cannot share a GPU, one process's "
+            "machines can; set workers to 1, or use engine = flower"
+        )
+    if config.engine == "in-process" and config.workers > 1 and config.threads > 1:
+        return (
+            f"workers is {config.workers} and threads is {config.threads}: torch's threads hang in forked workers; "
+            "set one of them to 1, or use engine = flower"
+        )
+    return None
+
+
 JUDGES = (
     own_data_contradiction,
     picture_contradiction,
@@ -179,6 +199,7 @@ JUDGES = (
     named_norms_contradiction,
     validation_contradiction,
     sparse_contradiction,
+    computing_contradiction,
 )
 
 
@@ -209,10 +230,5 @@ def contradiction(config: "RunConfig") -> str | None:
         return (
             f"proximal-mu is {config.proximal_mu} but aggregator is {config.aggregator}; "
             "set aggregator to fedprox, or proximal-mu to 0"
-        )
-    if config.engine == "in-process" and config.workers > 1 and config.threads > 1:
-        return (
-            f"workers is {config.workers} and threads is {config.threads}: torch's threads hang in forked workers; "
-            "set one of them to 1, or use engine = flower"
         )
     return None

@@ -23,7 +23,7 @@ from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Trained
 from fedjtt.methods.census import count_population
 from fedjtt.models import ModelBuilder, digest
-from fedjtt.provide import Provider, notes_of, owner_from_config, provide_server_data
+from fedjtt.provide import Provider, notes_of, owner_from_config, placed, provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.known import Owner, nobody
@@ -156,7 +156,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run what Flower's run config says; write the result where ``out`` says, or log it."""
-    config = RunConfig.parse(dict(context.run_config))
+    config = placed(RunConfig.parse(dict(context.run_config)))
     grid = PollingGrid(grid)
     cache = StageCache.from_environment()
     if not config.out:

@@ -14,6 +14,8 @@ from fedjtt.errors import ConfigError, DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
+from fedjtt.precision import Forward, LossScale
+from fedjtt.schedules import learning_rate_at
 from fedjtt.sparse.live import LiveWeights
 
 EMA_DECAY = 0.999
@@ -28,7 +30,7 @@ class TrainSettings:
     learning_rate : float
         The peak, where the schedule has one.
     schedule : str
-        ``constant``, ``one-cycle``, ``cosine`` or ``warm-up``.
+        ``constant``, ``one-cycle``, ``cosine``, ``linear`` or ``warm-up``.
     averaging : str
         ``none`` or ``ema``.
     clip_norm : float
@@ -39,6 +41,8 @@ class TrainSettings:
         Share of the stage's steps over which the schedule ``warm-up`` climbs.
     optimizer : str
         ``sgd`` or ``adamw``.
+    precision, compiled : str, bool
+        See :class:`fedjtt.precision.Forward`.
     """
 
     learning_rate: float
@@ -51,6 +55,8 @@ class TrainSettings:
     objective: str = "cross-entropy"
     warm_up: float = 0.0
     optimizer: str = "sgd"
+    precision: str = "float32"
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,27 +82,6 @@ class TrainOutcome:
     seconds: float
 
 
-def learning_rate_at(step: int, total: int, peak: float, schedule: str, warm_up: float = 0.0) -> float:
-    """Return the learning rate of a step of the whole stage, counted from 0.
-
-    ``one-cycle`` (Smith and Topin 2019) climbs for 30 % of the steps from peak/25 and falls to peak/250,000, both
-    along a cosine, with torch's defaults; ``cosine`` falls from the peak to 0; ``warm-up`` climbs
-    in a line over a share of the steps and stays.
-    """
-    if schedule == "warm-up":
-        return peak * min(1.0, (step + 1) / max(1.0, warm_up * total))
-    if schedule == "constant":
-        return peak
-    if schedule == "cosine":
-        return peak * 0.5 * (1 + math.cos(math.pi * step / total))
-    top = 0.3 * total - 1
-    if step <= top:
-        start, end, share = peak / 25, peak, step / top
-    else:
-        start, end, share = peak, peak / 250_000, (step - top) / max(1.0, total - 1 - top)
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
-
-
 def ema_decay_at(step: int) -> float:
     """Return the weight of the past in the average after a step, counted from 0.
 
@@ -107,9 +92,18 @@ def ema_decay_at(step: int) -> float:
 
 def shorten(gradient: Tensor, length: float) -> None:
     """Scale a gradient in place so that it is no longer than `length` (Pascanu et al. 2013)."""
+    if gradient.is_cuda:  # to ask for the norm would be to wait for it
+        gradient.mul_(_share_within(gradient, length))
+        return
     norm = float(gradient.norm())
     if norm > length:
         gradient.mul_(length / norm)
+
+
+def _share_within(gradient: Tensor, length: float) -> Tensor:
+    """Return what a gradient is to be multiplied by, float32, without a word from the device."""
+    share: Tensor = length / gradient.norm().double()
+    return share.clamp(max=1).float()
 
 
 def _differentiate(model: FlatModel, loss: Tensor) -> None:
@@ -149,24 +143,47 @@ class Trainer:
         self._optimiser = make_optimiser(settings.optimizer, model.weights, settings.momentum, settings.weight_decay)
         self._anchor = model.weights.clone() if settings.proximal_mu else None
         self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
+        self._forward = Forward(model.module, settings.precision, settings.compiled)
+        self._scale = LossScale() if settings.precision == "float16" else None
         self._next = span.first
+        self._unread: tuple[int, Tensor] | None = None
+        self._lags = model.vector.is_cuda
         self.loss_sum = 0.0
 
-    def step(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> float:
-        """Take a step on inputs, given the loss of their logits; return its value.
+    def step(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> None:
+        """Take a step on inputs, given the loss of their logits.
+
+        On a GPU a step's loss is looked at when the next one begins, or at the end: to wait for it here would leave the
+        GPU without work while the next batch is put together.
 
         Raises
         ------
         DivergedError
-            Where the loss is not finite.
+            Where the loss is not finite, or gradients in float16 are not at any scale.
         """
-        model, settings, step = self.model, self.settings, self._next
+        self._look()
         loss = loss_of(self._logits(x))
-        _differentiate(model, loss)
-        value = float(loss.detach())
+        _differentiate(self.model, loss if self._scale is None else loss * self._scale.value)
+        self._unread = (self._next, loss.detach())
+        if not self._lags:
+            self._look()
+        if self._scale is None or self._scale.undone(self.model.gradient):
+            self._update()
+        self._next += 1
+
+    def _look(self) -> None:
+        """Add up the last step's loss, if nobody has; refuse one that is not finite."""
+        if self._unread is None:
+            return
+        step, loss = self._unread
+        self._unread, value = None, float(loss)
         if not math.isfinite(value):
             raise DivergedError(f"the loss became {value} at step {step + 1}; lower the learning rate")
         self.loss_sum += value
+
+    def _update(self) -> None:
+        """Change the weights by the gradient, as the stage's step asks for."""
+        model, settings, step = self.model, self.settings, self._next
         if self._live is not None:
             self._live.keep(model.gradient)
         if settings.clip_norm:
@@ -177,8 +194,6 @@ class Trainer:
         self._optimiser.step(model.gradient, learning_rate_at(step, total, peak, settings.schedule, settings.warm_up))
         if self._running is not None:
             self._running.lerp_(model.vector, 1 - ema_decay_at(step))
-        self._next += 1
-        return value
 
     def _logits(self, x: Tensor) -> Tensor:
         """Return the logits in training mode, in which batch norms take a batch's own mean and follow it."""
@@ -186,7 +201,7 @@ class Trainer:
         if not module.training:
             module.train()
         try:
-            return module(x)  # type: ignore[no-any-return]
+            return self._forward(x)
         except ValueError as error:
             if len(x) > 1 or not self.model.running:
                 raise
@@ -203,6 +218,7 @@ class Trainer:
         DivergedError
             Where a weight is not finite.
         """
+        self._look()
         # The extremes are NaN where a weight is; a tenth of the time of isfinite on every weight.
         if not all(math.isfinite(extreme) for extreme in torch.aminmax(self.model.vector)):
             raise DivergedError(f"a weight became infinite by step {self._next}; lower the learning rate")
@@ -256,9 +272,9 @@ def train(
                 return objective(shifted, label)
             return terms(cross_entropies(shifted, label), places[offset]).mean()
 
-        trainer.step(gather(dataset.x, rows).to(device), loss_of)
-    mean_loss = trainer.loss_sum / max(1, span.steps)
-    return TrainOutcome(trainer.average(), mean_loss, time.thread_time() - start)
+        trainer.step(gather(dataset.x, rows, device), loss_of)
+    mean = trainer.average()
+    return TrainOutcome(mean, trainer.loss_sum / max(1, span.steps), time.thread_time() - start)
 
 
 def gradient_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor, terms: Terms | None, places: Tensor) -> Tensor:
@@ -271,6 +287,6 @@ def gradient_of(model: FlatModel, dataset: GroupedDataset, rows: Tensor, terms: 
     """
     device = model.vector.device
     model.module.train()
-    losses = cross_entropies(model.module(gather(dataset.x, rows).to(device)), dataset.label[rows].to(device))
+    losses = cross_entropies(model.module(gather(dataset.x, rows, device)), dataset.label[rows].to(device))
     _differentiate(model, (losses if terms is None else terms(losses, places)).mean())
     return model.gradient.clone()

@@ -43,6 +43,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "fedjtt.pretrained_text",
         "fedjtt.objectives",
         "fedjtt.optimisers",
+        "fedjtt.precision",
+        "fedjtt.schedules",
         "fedjtt.sparse",
         "fedjtt.l1_logistic",
     ),
@@ -78,6 +80,7 @@ ONLY_IN = {
     "sklearn": ("fedjtt.data", "experiments"),
     "torchvision": ("fedjtt.data", "fedjtt.backbones", "experiments"),
     "transformers": ("fedjtt.pretrained_text",),
+    "captum": ("experiments.grad_cam",),
 }
 
 

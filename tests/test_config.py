@@ -54,6 +54,7 @@ OTHER: dict[str, Any] = {
     "rest-density": 0.2, "rest-distribution": "uniform", "rest-grow": "random", "rest-period": 70, "rest-rate": 0.3,
     "rest-exact-every": 3, "rest-weight": 7.0, "train-on": "validation",
     "robust-schedule": another("robust-schedule", "same-updates", "scaled"), "batch-size": 17, "learning-rate": 0.04,
+    "optimizer": "adamw",
     "learning-rate-schedule": "cosine", "averaging": "none", "momentum": 0.8, "weight-decay": 0.004, "clip-norm": 0.7,
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
@@ -62,6 +63,7 @@ OTHER: dict[str, Any] = {
     "features": "cached", "feature-cache": "there",
     "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
+    "precision": "bfloat16", "compile": True,
 }  # fmt: skip
 
 
@@ -249,6 +251,11 @@ BAD: dict[str, list[Any]] = {
     "seed": [-1, 0.5, "a"],
     "threads": [0],
     "workers": [0],
+    "device": ["gpu", "cuda:1"],
+    "precision": ["half", 16],
+    "compile": ["perhaps"],
+    "optimizer": ["adam"],
+    "learning-rate-schedule": ["step"],
     "download": ["perhaps"],
     "dataset": [7, ["digits"]],
     "out": [7],
@@ -590,6 +597,18 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
         {"rest-exact-every": 1},
     ),
     ({"noise-seed": 3}, "noise-seed is 3, but there is no noise; leave it out", {"noise-seed": 0}),
+    (
+        {"aggregator": "fednova", "optimizer": "adamw", "averaging": "none"},
+        "aggregator is fednova, but optimizer is adamw, whose steps are as long however large the gradient is; set "
+        "optimizer to sgd, or aggregator to fedavg",
+        {"optimizer": "sgd"},
+    ),
+    (
+        {"engine": "in-process", "workers": 2, "device": "cuda"},
+        "workers is 2 and device is cuda: forked processes cannot share a GPU, one process's machines can; set workers "
+        "to 1, or use engine = flower",
+        {"workers": 1},
+    ),
     (
         {"engine": "in-process", "workers": 2, "threads": 3},
         "workers is 2 and threads is 3: torch's threads hang in forked workers; set one of them to 1, or use engine = "

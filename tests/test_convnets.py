@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from fedjtt.convnets import norm, scaled
+from fedjtt.data.grouped import GroupedDataset
+from fedjtt.data.sampling import gather
 from fedjtt.errors import ConfigError
 from fedjtt.models import SizedModel, build_model
+from fedjtt.provide import fast_layout
 
 SHAPE = (3, 16, 16)
 
@@ -62,3 +65,20 @@ def test_a_norm_has_groups_that_fit(channels: int, groups: int) -> None:
 
 def test_a_width_is_rounded_and_at_least_one() -> None:
     assert [scaled(6, width) for width in (1, 0.25, 0.01, 1.25)] == [6, 2, 1, 8]
+
+
+@pytest.mark.parametrize("name", ["lenet", "cmnist-cnn", "resnet18"])
+@pytest.mark.parametrize("half", [torch.float32, torch.bfloat16])
+def test_every_convolution_sees_images_channels_last(name: str, half: torch.dtype) -> None:
+    """As they are stored; weights follow their inputs, so there is nothing to set."""
+    x = torch.randint(0, 256, (5, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    label = torch.zeros(5, dtype=torch.int64)
+    data = fast_layout(GroupedDataset(x, label, None, torch.arange(5), 10, 1))
+    module, seen = built(name, 0.5).module, []
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
+    with torch.autocast("cpu", half, enabled=half != torch.float32):
+        module(gather(data.x, torch.arange(4)))
+    assert len(seen) >= 4
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in seen)

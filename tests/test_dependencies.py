@@ -45,10 +45,10 @@ def locked() -> dict[str, str]:
 
 
 # Typer's own errors are click's, and whoever has the one has the other. Benchmarks hold us against traker, which the
-# extra for tests has, and transformers comes with the extra for pretrained networks.
+# extra for tests has; transformers comes with the extra for pretrained networks, captum with that for pictures.
 def test_every_import_is_declared() -> None:
-    assert imported() - set(required()) == {"click", "traker", "transformers"}
-    assert {"traker", "transformers"} <= extra()
+    assert imported() - set(required()) == {"captum", "click", "traker", "transformers"}
+    assert {"captum", "traker", "transformers"} <= extra()
 
 
 @pytest.mark.parametrize("name", sorted(required()))

@@ -46,6 +46,17 @@ def test_one_machine_federated_is_central_to_the_last_bit(method: str, averaging
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_one_machine_is_central_with_adamw_and_half_precision_too(precision: str) -> None:
+    settings: dict[str, Any] = {
+        "machines": 1, "optimizer": "adamw", "learning_rate": 0.002, "learning_rate_schedule": "linear",
+        "robust_epochs": 2, "robust_rounds": 3, "precision": precision,
+    }  # fmt: skip
+    digests = {digest(tiny_config(robust=robust, **settings)) for robust in ("central", "federated")}
+    assert len(digests) == 1
+    assert digests != {digest(tiny_config(robust="central", **{**settings, "optimizer": "sgd"}))}
+
+
 def test_one_machine_federated_is_central_on_images_too() -> None:
     results = [fedjtt.simulate(tiny_config(machines=1, robust=robust)).result for robust in ("central", "federated")]
     assert results[0]["digest"] == results[1]["digest"]
@@ -322,6 +333,8 @@ def test_machines_have_no_say_in_each_others_error_sets() -> None:
         ("cvar-dro", "cvar_alpha", (0.2, 0.9)), ("cvar-dro", "cvar_threshold", ("global", "batch")),
         ("group-dro", "dro_step", (0.01, 1.0)), ("group-dro", "dro_adjustment", (0.0, 5.0)),
         ("group-dro", "groups", ("true", "class")), ("balance", "balance", ("upsample", "upweight")),
+        ("erm", "optimizer", ("sgd", "adamw")), ("erm", "precision", ("float32", "bfloat16")),
+        ("erm", "learning_rate_schedule", ("one-cycle", "linear")),
     ],
 )  # fmt: skip
 def test_a_cached_robust_stage_is_not_that_of_other_settings(

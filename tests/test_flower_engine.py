@@ -92,9 +92,12 @@ class Watching:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("mark")
-@pytest.mark.parametrize("identify", ["local", "federated", "peers"])
-def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path, identify: str) -> None:
-    wanted = {**TINY, "identify": identify, "engine": "flower", "workers": 2, "out": str(tmp_path / "run")}
+@pytest.mark.parametrize(
+    ("identify", "precision"), [("local", "float32"), ("federated", "bfloat16"), ("peers", "float32")]
+)
+def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path, identify: str, precision: str) -> None:
+    computed = {"engine": "flower", "workers": 2, "precision": precision, "out": str(tmp_path / "run")}
+    wanted = {**TINY, "identify": identify, **computed}
     config = RunConfig.parse(wanted)
     watching, local = Watching(), Watching()
     folder = RunFolder(tmp_path / "run", config)
@@ -268,6 +271,15 @@ def test_the_thin_app_holds_the_config_and_the_installed_components(tmp_path: Pa
     assert flower["config"] == config.flat()
     assert flower["components"] == read_pyproject()["tool"]["flwr"]["app"]["components"]
     assert federation_settings(config) == "num-supernodes=3 client-resources-num-cpus=1 init-args-num-cpus=1"
+
+
+@pytest.mark.parametrize(("gpus", "workers", "share"), [(1, 1, 1.0), (1, 4, 0.25), (2, 4, 0.5), (4, 2, 1.0)])
+def test_actors_ask_for_their_share_of_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, workers: int, share: float
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    config = RunConfig.parse({**TINY, "engine": "flower", "device": "cuda", "workers": workers})
+    assert federation_settings(config).endswith(f"init-args-num-cpus={workers} client-resources-num-gpus={share}")
 
 
 def test_the_bundle_offers_every_key_with_its_default() -> None:

@@ -1,5 +1,6 @@
 """What machines and server see of the data: views of one copy, every row once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError
 from fedjtt.provide import (
     DATA_VARIABLE,
-    check_device,
     data_options,
     fast_layout,
     machines_of,
+    placed,
     provide_from_config,
     provide_server_data,
     server_data,
@@ -97,11 +98,31 @@ def test_a_federation_of_another_size_is_refused_with_both_ways_out() -> None:
         provide_from_config(RunConfig.parse({}), 0, 4)
 
 
-def test_a_missing_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_refused_and_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    check_device("cpu")
-    with pytest.raises(ConfigError, match="device is cuda, but torch finds no CUDA device here; use device = cpu"):
-        check_device("cuda")
+    plain = RunConfig.parse({"workers": 2})
+    assert placed(plain) is plain
+    assert placed(RunConfig.parse({"workers": 2, "device": "auto"})) == plain
+    with pytest.raises(ConfigError, match="device is cuda, but torch finds no CUDA device here; set device to cpu"):
+        placed(RunConfig.parse({"device": "cuda"}))
+
+
+def test_with_a_gpu_one_process_has_all_machines_and_flowers_actors_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK", raising=False)
+    asked = []
+
+    def available() -> bool:
+        asked.append(os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"])  # else processes forked later could not use the GPU
+        return True
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    config = RunConfig.parse({"device": "auto", "workers": 3})
+    assert (placed(config).device, placed(config).workers) == ("cuda", 1)
+    of_flower = placed(config.replace(engine="flower"))
+    assert (of_flower.device, of_flower.workers) == ("cuda", 3)
+    assert placed(RunConfig.parse({"device": "cuda"})).device == "cuda"
+    assert set(asked) == {"1"}
+    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK")
 
 
 def test_what_is_asked_of_texts_depends_on_who_reads_them() -> None:

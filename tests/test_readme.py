@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import experiments.commands
-from experiments.analyse import spectrum_report
+from experiments.analyse import cam, spectrum_report
 from experiments.cli import app
 from experiments.data import check, show
 from experiments.options import configuration_page
@@ -44,7 +44,8 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
     ):
         monkeypatch.setattr(home, name, lambda *_: called.append("data_command"))
     monkeypatch.setattr(reproduce, "list_command", lambda *_: called.append("reproduce_command"))
-    monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
+    for home, name in ((spectrum_report, "spectrum_report"), (cam, "cam_report")):
+        monkeypatch.setattr(home, name, lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output

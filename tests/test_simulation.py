@@ -167,12 +167,12 @@ def test_three_deaths_end_the_run(stack: ExitStack, tmp_path: Path) -> None:
         grid.send_and_receive(messages([1, 2, 3, 4]))
 
 
-@pytest.mark.parametrize("robust", ["federated", "central"])
-def test_the_number_of_workers_does_not_change_the_weights(robust: str) -> None:
-    digests = {
-        fedjtt.simulate(RunConfig.parse({**TINY, "robust": robust, "workers": workers})).result["digest"]
-        for workers in (1, 2, 7)
-    }
+@pytest.mark.parametrize(
+    ("robust", "precision"), [("federated", "float32"), ("central", "float32"), ("federated", "bfloat16")]
+)
+def test_the_number_of_workers_does_not_change_the_weights(robust: str, precision: str) -> None:
+    config = RunConfig.parse({**TINY, "robust": robust, "precision": precision})
+    digests = {fedjtt.simulate(config.replace(workers=workers)).result["digest"] for workers in (1, 2, 7)}
     assert len(digests) == 1
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,15 @@ from torch.nn import functional
 
 from fedjtt.errors import DivergedError
 from fedjtt.models import FlatModel, build_model
+from fedjtt.schedules import learning_rate_at
 from fedjtt.seeding import torch_generator
 from fedjtt.training import (
     EMA_DECAY,
     Span,
+    Trainer,
     TrainSettings,
+    _share_within,
     ema_decay_at,
-    learning_rate_at,
     shorten,
     train,
 )
@@ -66,38 +69,6 @@ def test_a_round_starts_with_a_fresh_optimiser_and_goes_on_in_the_schedule() -> 
     assert torch.equal(middle, torch_loop(start, BATCHES[:5], rates[:5], 0.9, 0.01))
     assert torch.equal(ours.vector, torch_loop(middle, BATCHES[5:], rates[5:], 0.9, 0.01))
     assert not torch.equal(ours.vector, torch_loop(start, BATCHES, rates, 0.9, 0.01))
-
-
-def scheduler_rates(kind: str, total: int, peak: float) -> list[float]:
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak, momentum=0.9)
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    if kind == "one-cycle":
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=total, cycle_momentum=False)
-    else:
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=total)
-    rates = []
-    for step in range(total):
-        rates.append(float(optimiser.param_groups[0]["lr"]))
-        optimiser.step()
-        if step < total - 1:
-            scheduler.step()
-    return rates
-
-
-@pytest.mark.parametrize("kind", ["one-cycle", "cosine"])
-@pytest.mark.parametrize("total", [2, 3, 4, 5, 7, 10, 33, 100])
-def test_schedules_are_torchs(kind: str, total: int) -> None:
-    ours = [learning_rate_at(step, total, 0.05, kind) for step in range(total)]
-    assert ours == pytest.approx(scheduler_rates(kind, total, 0.05), rel=1e-6)
-
-
-@pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine"])
-def test_a_stage_of_one_step_has_a_rate(schedule: str) -> None:
-    assert 0 < learning_rate_at(0, 1, 0.05, schedule) <= 0.05
-
-
-def test_a_constant_rate_is_constant() -> None:
-    assert {learning_rate_at(step, 9, 0.05, "constant") for step in range(9)} == {0.05}
 
 
 def test_the_averages_decay_by_hand() -> None:
@@ -184,15 +155,6 @@ def test_a_span_without_steps_changes_nothing() -> None:
     assert outcome.mean_loss == 0
     assert outcome.average is not None
     assert torch.equal(outcome.average, ours.vector)
-
-
-def test_warm_up_climbs_in_a_line_and_stays() -> None:
-    # Four tenths of ten steps: quarters of the peak.
-    rates = [learning_rate_at(step, 10, 0.8, "warm-up", 0.4) for step in range(10)]
-    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8] + [0.8] * 6)
-    assert {learning_rate_at(step, 10, 0.8, "warm-up", 0.0) for step in range(10)} == {0.8}
-    assert learning_rate_at(0, 1, 0.8, "warm-up", 1.0) == 0.8
-    assert learning_rate_at(0, 5, 0.8, "warm-up", 0.1) == 0.8  # half a step of warm-up is none
 
 
 def test_warm_up_goes_on_from_round_to_round() -> None:
@@ -297,3 +259,33 @@ def test_no_shift_is_a_shift_of_zero_to_the_last_bit() -> None:
         train(ours, DATA, BATCHES, TrainSettings(0.1, 0.9, 0.01), Span(0, 12, 12), logit_shift=shift)
         results.append(ours.vector)
     assert torch.equal(*results)
+
+
+def test_a_loss_that_is_read_one_step_late_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, so that it has work while the next batch is put together."""
+    settings = TrainSettings(0.1, 0.9, 0.01, "one-cycle", clip_norm=0.5)
+    plain, late = model(), model()
+    expected = train(plain, DATA, BATCHES, settings, Span(0, 12, 12))
+    original = Trainer.__init__
+
+    def lagging(self: Trainer, *given: Any, **named: Any) -> None:
+        original(self, *given, **named)
+        self._lags = True
+
+    monkeypatch.setattr(Trainer, "__init__", lagging)
+    found = train(late, DATA, BATCHES, settings, Span(0, 12, 12))
+    assert torch.equal(late.vector, plain.vector)
+    assert found.mean_loss == expected.mean_loss
+    lost = replace(DATA, x=torch.full_like(DATA.x, torch.nan))
+    for steps in (1, 2):  # by the end, and at the next step
+        with pytest.raises(DivergedError, match="the loss became nan at step 1; lower the learning rate"):
+            train(model(), lost, BATCHES[:steps], settings, Span(0, steps, 12))
+
+
+@pytest.mark.parametrize("length", [0.7, 2.0, 4.999, 5.0, 50.0])
+def test_a_gradient_is_shortened_alike_without_waiting_for_its_norm(length: float) -> None:
+    gradient = torch.randn(50, generator=torch.Generator().manual_seed(1))
+    gradient *= 5 / gradient.norm()
+    expected = gradient.clone()
+    shorten(expected, length)
+    assert torch.equal(gradient * _share_within(gradient, length), expected)

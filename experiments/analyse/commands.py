@@ -1,4 +1,4 @@
-"""``fedjtt analyse``: choose, methods, spectrum, scaling, mixture."""
+"""``fedjtt analyse``: choose, methods, spectrum, cam, scaling, mixture."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from rich.console import Console
 
 analyse = typer.Typer(
     help="Look into what finished runs left: settings chosen on validation, methods side by side, spectra of the "
-    "groups' features, accuracy against a network's size or a mixture's ratio.",
+    "groups' features, where in images networks look, accuracy against a network's size or a mixture's ratio.",
     no_args_is_help=True,
 )
 Sweep = Annotated[Path, typer.Argument(metavar="SWEEP", help="Folder of a sweep, finished or not.")]
@@ -60,6 +60,25 @@ def spectrum(
 
     place = to or (folders[0] / "spectrum" if len(folders) == 1 else Path("spectrum"))
     spectrum_report(folders, place, top, data_dir, quiet, Console(), Console(stderr=True))
+
+
+@analyse.command()
+def cam(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Folders of finished runs, or of sweeps; of over four, one a method."),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the sheet; none: cam, in RUN or, of several, here.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the data is now; none: where it was.")
+    ] = None,
+) -> None:
+    """Show where in an image networks saw their label (Grad-CAM), side by side on test images of every group."""
+    from experiments.analyse.cam import cam_report
+
+    cam_report(folders, to or (folders[0] / "cam" if len(folders) == 1 else Path("cam")), data_dir, Console())
 
 
 @analyse.command()

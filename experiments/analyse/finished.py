@@ -11,9 +11,12 @@ from experiments.explain import read_run
 from experiments.results import Result, read_names, run_folders
 from fedjtt.choices import DATA_KEYS
 from fedjtt.config import RunConfig
+from fedjtt.data.grouped import Splits
 from fedjtt.errors import ConfigError, DataError, FedJTTError
 from fedjtt.methods.base import Array
-from fedjtt.models import digest
+from fedjtt.models import FlatModel, build_model, digest
+from fedjtt.provide import placed
+from fedjtt.workspace import builder_of
 
 OF_THE_DATA = (*DATA_KEYS, "train-on", "schema-file", "host-files")
 """Keys that say which data a run is about, whatever its seed."""
@@ -43,6 +46,13 @@ class FinishedRun:
         if held.dtype != np.float32 or digest(torch.from_numpy(held)) != self.result["digest"]:
             raise DataError(f"{path} is not the model that result.json speaks of; repeat the run")
         return held
+
+    def model(self, splits: Splits) -> FlatModel:
+        """Return the selected model itself, over the run's data."""
+        shape = tuple(splits.train.x.shape[1:])
+        model = build_model(builder_of(self.config), shape, splits.train.num_labels, None, self.config.device)
+        model.load(torch.from_numpy(self.weights()))
+        return model
 
 
 def finished_runs(folders: Sequence[Path], data_dir: Path | None = None) -> list[FinishedRun]:
@@ -86,9 +96,9 @@ def _runs_in(folder: Path) -> list[Path]:
 
 def _config_of(folder: Path, result: Result, data_dir: Path | None) -> RunConfig:
     there = {"data-dir": str(data_dir)} if data_dir is not None else {}
-    device = result["config"].get("device", "cpu") if torch.cuda.is_available() else "cpu"
+    device = "cpu" if result["config"].get("device", "cpu") == "cpu" else "auto"  # the GPU is needed no more
     try:
-        return RunConfig.parse({**result["config"], "download": False, "device": device, **there})
+        return placed(RunConfig.parse({**result["config"], "download": False, "device": device, **there}))
     except FedJTTError as error:
         raise ConfigError(f"{folder}: {error}") from None
 

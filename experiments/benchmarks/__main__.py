@@ -25,6 +25,7 @@ BENCHMARKS = {
     "attribution": ("attribution:run", "projected gradients of every example against bare matrix products"),
     "sparse": ("sparse:run", "a masked training step against a dense one; sparse kernels against dense ones"),
     "reading": ("reading:run", "photographs from the cache against decoding each time; memory of CelebA's index"),
+    "gpu": ("gpu:run", "ResNet-50 on a GPU against a bare torch loop, in images a second"),
     "ids": ("ids:run", "record types for 100,000 ids"),
 }
 PAIRS, QUICK_PAIRS = 3, 1

@@ -22,7 +22,7 @@ from experiments.flower_engine import data_places, flower_environment
 from experiments.flower_process import kept, last_line, temporary_home, write_connection
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
-from fedjtt.provide import check_data, check_device
+from fedjtt.provide import check_data, placed
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -56,7 +56,7 @@ def execute_local(
     """
     if folder.done:
         return folder.result()
-    check_device(config.device)
+    config = placed(config)
     check_data(config)
     deadline = time.monotonic() + seconds
     with folder.begun():

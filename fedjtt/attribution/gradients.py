@@ -89,4 +89,4 @@ class Gradients:
         device = next(iter(self.chosen.values())).device
         for part in torch.split(rows, self.chunk):
             if len(part):
-                yield gather(dataset.x, part).to(device), dataset.label[part].to(device)
+                yield gather(dataset.x, part, device), dataset.label[part].to(device)

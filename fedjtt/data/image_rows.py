@@ -54,7 +54,7 @@ class ImageRows:
     def standardised(self, pixels: Tensor) -> Tensor:
         """Return what :meth:`read` read as float32, scaled to [0, 1] and standardised channel by channel."""
         images, channels, height, width = pixels.shape
-        mean, std = (torch.tensor(values) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=pixels.device) for values in (self.mean, self.std))
         # A picture's lines, so that the inner loop is as long as a line and not as the three channels.
         lines = pixels.permute(0, 2, 3, 1).reshape(images * height, width * channels)
         scaled = torch.sub(lines, (255 * mean).repeat(width)).mul_((1 / (255 * std)).repeat(width))

@@ -52,9 +52,14 @@ class RobustKeys(Keys):
     batch_size: int = Field(
         32, ge=0, description="batch size of the robust stage; 0: all examples of a machine, by their weights"
     )
+    optimizer: str = choice(
+        "sgd", ("sgd", "adamw"), "optimizer of the robust stage; adamw: as pretrained networks for texts are tuned"
+    )
     learning_rate: float = Field(0.1, gt=0, description="(peak) learning rate of the robust stage")
     learning_rate_schedule: str = choice(
-        "one-cycle", ("constant", "one-cycle", "cosine"), "learning rate over the stage's steps"
+        "one-cycle",
+        ("constant", "one-cycle", "cosine", "linear"),
+        "learning rate over the stage's steps; linear: from the peak to 0 in a line",
     )
     averaging: str = choice("ema", ("none", "ema"), "ema: evaluate an exponential average of the weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD momentum of both stages")

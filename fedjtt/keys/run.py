@@ -16,7 +16,18 @@ class RunKeys(Keys):
         "in-process: one process or a few workers; flower: Flower's simulation runtime",
     )
     workers: int = Field(1, ge=1, description="processes that the machines of one run are spread over")
-    device: str = choice("cpu", ("cpu", "cuda"), "where tensors live")
+    device: str = choice(
+        "cpu", ("auto", "cpu", "cuda"), "where tensors live; auto: on the GPU of whoever computes, and without one cpu"
+    )
+    precision: str = choice(
+        "float32",
+        ("float32", "bfloat16", "float16"),
+        "what networks compute in while they train (autocast; float16 with a loss scale); weights, averages and "
+        "evaluation are float32 in any case",
+    )
+    compile: bool = Field(
+        False, description="train by torch.compile: first steps take a minute or so, and sums have another order"
+    )
     out: str = Field(
         "", description="folder for the result; empty: runs/<name and id> for the CLI, no folder under flwr run"
     )

@@ -20,7 +20,8 @@ from fedjtt.methods.census import count_population
 from fedjtt.methods.fit import FitPlan, fit_rounds
 from fedjtt.methods.lesson import Course, Lesson
 from fedjtt.objectives import cvar_weights
-from fedjtt.training import Span, learning_rate_at
+from fedjtt.schedules import learning_rate_at
+from fedjtt.training import Span
 
 ETA, ETA_SUM = "eta", "eta-sum"
 

@@ -29,8 +29,8 @@ from fedjtt.training import Span, Terms, TrainSettings, train
 
 # Everything that the rounds on the server's data depend on, beside the request: the key of their cache.
 CENTRAL_KEYS = (
-    *STAGE_KEYS, "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "learning-rate",
-    "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
+    *STAGE_KEYS, "method", "robust-epochs", "robust-rounds", "robust-min-steps", "batch-size", "optimizer",
+    "learning-rate", "learning-rate-schedule", "averaging", "momentum", "weight-decay", "clip-norm", "aggregator",
     "server-learning-rate", "proximal-mu", "selection",
     *map(kebab, MethodKeys.model_fields),
 )  # fmt: skip
@@ -110,7 +110,8 @@ def train_settings(config: RunConfig, averaging: str) -> TrainSettings:
     """Return what a step of the robust stage does."""
     return TrainSettings(
         config.learning_rate, config.momentum, config.weight_decay,
-        config.learning_rate_schedule, averaging, config.proximal_mu, config.clip_norm,
+        config.learning_rate_schedule, averaging, config.proximal_mu, config.clip_norm, optimizer=config.optimizer,
+        precision=config.precision, compiled=config.compile,
     )  # fmt: skip
 
 

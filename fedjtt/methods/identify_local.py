@@ -78,6 +78,7 @@ def schedule_for(config: RunConfig, examples: int, total: int) -> Schedule:
     settings = TrainSettings(
         rate, config.momentum, config.identify_weight_decay, "warm-up", warm_up=warm_up,
         clip_norm=config.identify_clip_norm, objective=config.identify_objective, optimizer=config.identify_optimizer,
+        precision=config.precision, compiled=config.compile,
     )  # fmt: skip
     return Schedule(batch_size, steps, settings)
 

@@ -79,7 +79,7 @@ class LffLesson(Lesson):
             found.append(cross_entropies(logits.detach(), label).cpu())
             return generalized_cross_entropy(logits, label)
 
-        self.trainer.step(gather(self.part.dataset.x, rows).to(device), loss_of)
+        self.trainer.step(gather(self.part.dataset.x, rows, device), loss_of)
         return found[0]
 
     def told(self) -> Payload:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments.benchmarks import __main__ as index
-from experiments.benchmarks import methods, reading
+from experiments.benchmarks import gpu, methods, reading
 from experiments.benchmarks.engine import CONFIG, BareLoop
 from experiments.benchmarks.harness import (
     Row,
@@ -160,3 +160,23 @@ def test_an_index_of_celebas_form_is_links_to_a_few_photographs(tmp_path: Path) 
     reading.epoch(splits)
     assert 0 < reading.peak_of_index(tmp_path, 8) < 20
     assert list((tmp_path / "cache").iterdir())
+
+
+def test_both_loops_of_the_gpus_benchmark_compute_the_same() -> None:
+    """Two steps on eight images: the loss after one step shows the step."""
+    size = gpu.Size("cpu", "float32", 64, 4, 2)
+    module, data = gpu.resnet50(), gpu.photographs(size)
+    batches = torch.arange(8).view(2, 4)
+    assert gpu.ours(module, data, batches, size) == pytest.approx(gpu.bare(module, data, batches, size), rel=1e-3)
+
+
+def test_without_a_gpu_the_row_says_so_and_has_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "ours", lambda *_: 0.7)
+    monkeypatch.setattr(gpu, "bare", lambda *_: 0.7)
+    monkeypatch.setattr(gpu, "one_thread", lambda: None)
+    (row,) = gpu.run(Setting(1, True, tmp_path, tmp_path))
+    assert (row.name, row.target, row.verdict) == ("gpu (on the CPU)", None, "reported")
+    assert "NOT a GPU's figure" in row.how
+    monkeypatch.setattr(gpu, "bare", lambda *_: 0.8)
+    assert gpu.run(Setting(1, True, tmp_path, tmp_path))[0].verdict == "INVALID"

@@ -192,7 +192,7 @@ def test_a_cache_is_shared_by_all_that_cannot_change_the_stage(tmp_path: Any, tr
      {"momentum": 0.5}, {"model": "mlp", "difficulty": "small"}, {"identify_min_steps": 9}, {"identify_warm_up": 0.5},
      {"identify_clip_norm": 0.1}, {"identify_objective": "gce"}, {"identify_split": "eiil"},
      {"identify_stop": "stable"}, {"identify_optimizer": "adamw"}, {"identify_averaging": "rounds"},
-     {"model_width": 0.5}, {"model_depth": 1}],
+     {"model_width": 0.5}, {"model_depth": 1}, {"precision": "bfloat16"}],
     ids=str,
 )  # fmt: skip
 def test_a_cache_is_not_shared_where_the_stage_differs(

@@ -38,7 +38,7 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
     if not sparse:
         return None
     densities = sorted({float(setting.get(DENSITY)) for setting in sparse})
-    data = list(dict.fromkeys(_data_of(setting) for setting in sparse))
+    data = sorted({_data_of(setting) for setting in sparse}, key=str)
     places_of = {_place(setting) for setting in sparse}
     dense = [setting for setting in groups if setting.get("method") in _DENSE and _place(setting) in places_of]
     shown = [row for setting in (*sparse, *dense) for row in groups[setting]]
@@ -55,7 +55,7 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
         percent_axis(axes, f"{_MEASURES[measure]} (test)")
         if len(data) > 1:
             axes.set_title(_named(own), fontsize=8, loc="left")
-    outside_legend(figure, places[0])
+    outside_legend(figure, *places)
     return figure
 
 

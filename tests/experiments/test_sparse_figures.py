@@ -56,6 +56,17 @@ def test_lines_are_means_over_density_and_dense_networks_are_level() -> None:
     assert wga.get_xscale() == "log"
 
 
+def test_rows_are_in_order_and_the_legend_knows_a_line_of_one_row_alone() -> None:
+    values = {"dataset": "coloured-mnist", "spurious-strength": 0.995, "robust": "central", "method": "jtt"}
+    other = [row_of({**values, "seed": seed, "identify-stop": "val-groups"}, 0.4) for seed in (0, 1)]
+    rows = [row for rows in groups_of((0.995, 0.98)).values() for row in rows]
+    figure = accuracy_against_density(by_setting(other + rows))
+    assert figure is not None
+    assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == ["2 % conflict", "0.5 % conflict"]
+    told = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+    assert sum(label.startswith("JTT") for label in told) == 2
+
+
 def test_settings_of_a_dense_method_have_its_colour_and_dashes_of_their_own() -> None:
     values = {"dataset": "coloured-mnist", "spurious-strength": 0.995, "robust": "central", "method": "jtt"}
     other = [row_of({**values, "seed": seed, "identify-stop": "val-groups"}, 0.4) for seed in (0, 1)]
@@ -72,7 +83,7 @@ def test_each_level_of_conflict_has_a_row() -> None:
     figure = accuracy_against_density(groups_of((0.995, 0.98)))
     assert figure is not None
     assert [axes.get_title(loc="left") for axes in figure.axes[::2]] == [
-        "0.5 % conflict", "2 % conflict"
+        "2 % conflict", "0.5 % conflict"
     ]  # fmt: skip
     assert all(len(axes.containers) == 2 for axes in figure.axes)
 

@@ -79,7 +79,7 @@ def prepare_sweep(grid: Grid, out: Path) -> None:
     for config in grid.runs:
         placed(config)
     torch.set_num_threads(1)  # a process that has used a pool of torch's threads must not fork: the runs would hang
-    check_data(grid.runs[0])  # what is imported here the runs need not import
+    check_data(placed(grid.runs[0]))  # what is imported here the runs need not import
     claim_folder(out, grid)
 
 

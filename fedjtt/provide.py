@@ -81,7 +81,8 @@ def splits_of(config: RunConfig) -> Splits:
     """Load a config's dataset; a process keeps the last one."""
     if config.own_data:
         raise ConfigError(f"the rows of dataset {config.dataset} lie with its machines; there is no whole to look at")
-    return _seen(data_options(config), Frozen.of_run(config))
+    # Where pixels are all that is asked for, it does not matter whether the run's device is here.
+    return _seen(data_options(config), Frozen.of_run(placed(config)) if config.features == "cached" else None)
 
 
 @lru_cache(maxsize=1)

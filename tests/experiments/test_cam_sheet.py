@@ -1,6 +1,7 @@
 """The sheet of Grad-CAM: which images it has, and what stands in its cells."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from torch import Tensor
 from experiments.cam_sheet import ROWS, Maps, cam_sheet, chosen_rows, maps_of
 from experiments.drawing import GREEN, VERMILLION
 from fedjtt.data.grouped import GroupedDataset, Splits
-from fedjtt.data.sampling import gather
+from fedjtt.data.options import NO_CACHE, DataOptions
+from fedjtt.data.sampling import gather, stored
+from fedjtt.data.sources import load
 from fedjtt.evaluation import predict
 from fedjtt.models import build_model
+from tests.data.pictures import write_waterbirds
 
 
 def part(counts: list[list[int]]) -> GroupedDataset:
@@ -135,3 +139,16 @@ def test_a_networks_column_is_for_the_labels_that_it_predicts(splits: Splits) ->
     x = gather(splits.test.x, rows)
     torch.testing.assert_close(column.maps, class_activation_maps(model.module, x, column.predicted))
     assert column.maps.shape == (3, 12, 12)
+
+
+def test_photographs_on_disk_are_shown_as_they_are_and_seen_standardised(tmp_path: Path) -> None:
+    write_waterbirds(tmp_path)
+    splits = load(DataOptions("waterbirds", tmp_path, 0, image_size=16, image_cache=NO_CACHE))
+    rows, _ = chosen_rows(splits, 0)
+    assert sorted(set(groups_of(splits, rows))) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    model = build_model("lenet", (3, 16, 16), 2, torch.Generator().manual_seed(0))
+    column = maps_of("ERM", model, splits.test, rows)
+    assert torch.equal(column.predicted, predict(model, splits.test, rows))
+    first = cells(cam_sheet([column], splits, rows, ""))[0]
+    pixels = stored(splits.test.x, rows[:1])[0].permute(1, 2, 0)
+    assert torch.equal(torch.tensor(first[0].images[0].get_array() * 255).round().byte(), pixels)

@@ -26,11 +26,10 @@ from fedjtt.errors import ConfigError
 from fedjtt.keys.attribution import AttributionKeys
 from fedjtt.keys.field import kebab
 from fedjtt.methods.attribute import trak_settings
-from fedjtt.methods.base import builder_of
 from fedjtt.models import build_model
 from fedjtt.provide import splits_of
-from fedjtt.seeding import torch_generator
 from fedjtt.tracking import write_atomically
+from fedjtt.workspace import builder_of
 
 MAY_CHANGE = (*map(kebab, AttributionKeys.model_fields), "groups")
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -117,7 +116,7 @@ def attribute(runs: Sequence[FinishedRun], config: RunConfig, auto: bool) -> tup
 
 def _projection(run: FinishedRun, config: RunConfig, train: GroupedDataset, number: int) -> Projection:
     shape = tuple(train.x.shape[1:])
-    model = build_model(builder_of(config), shape, train.num_labels, torch_generator(0, "weights"), config.device)
+    model = build_model(builder_of(config), shape, train.num_labels, None, config.device)
     model.load(torch.from_numpy(run.weights()))
     return projection_of(trak_settings(config), model, blank(train.x).to(config.device), number)
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from experiments.drawing import BLUE, GREEN, GREY, ORANGE, VERMILLION, new_figure, outside_legend, percent_axis, save
 from experiments.settings import Groups, Setting
@@ -96,6 +97,7 @@ def wga_against_removed(groups: Groups) -> Figure | None:
         colour, style, label = _LINES[name]
         axes.axhline(value.mean, color=colour, linestyle=style, linewidth=1.2, label=label)
     axes.set_xlabel("train examples removed", fontsize=9)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     percent_axis(axes, "worst-group accuracy (test)")
     outside_legend(figure, axes)
     return figure

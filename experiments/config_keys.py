@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.results import CONFIG_KEYS, Row
 from fedjtt.automatic import AUTO_SERVER_RATE
-from fedjtt.choices import REMOVING, SIZED_BY, WITH_GROUPS
+from fedjtt.choices import REMOVING, SIZED_BY, TORCHVISION, WITH_GROUPS
 from fedjtt.config import NOT_IN_ID, RunConfig
 
 ALWAYS_SAID = ("method", "robust", "machines")
@@ -25,6 +25,7 @@ _ONLY_UNDER: dict[str, tuple[str, Collection[str]]] = {
         f"model-{size}": ("model", tuple(name for name, sizes in SIZED_BY.items() if size in sizes))
         for size in ("width", "depth")
     },
+    "pretrained": ("model", TORCHVISION),
     "groups": ("method", WITH_GROUPS),
     "balance": ("method", ("balance",)),
     "mixture-ratio": ("balance", ("mixture",)),

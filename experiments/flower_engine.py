@@ -27,9 +27,9 @@ from experiments.flower_process import CONNECTION, free_port, kept, last_line, s
 from experiments.flower_status import end_of
 from fedjtt import run_lock
 from fedjtt.config import RunConfig
-from fedjtt.data.options import NO_CACHE
+from fedjtt.data.options import DATA_VARIABLE, NO_CACHE
 from fedjtt.errors import EngineError
-from fedjtt.hosts import DATA_VARIABLE, data_folder
+from fedjtt.hosts import data_folder
 from fedjtt.tracking import RunFolder
 from strategies.staged import Observer
 
@@ -87,13 +87,13 @@ def absolute(path: str) -> str:
 
 
 def data_places(config: RunConfig) -> dict[str, str]:
-    """Return ``data-dir`` and ``image-cache``, by attribute name, such that they mean the same in another directory.
+    """Return ``data-dir`` and the caches' folders, by attribute name, such that they mean the same anywhere.
 
     Own rows have a data-dir in any case.
     """
     data_dir = str(data_folder(config).absolute()) if config.own_data else absolute(config.data_dir)
     kept = config.image_cache if config.image_cache == NO_CACHE else absolute(config.image_cache)
-    return {"data_dir": data_dir, "image_cache": kept}
+    return {"data_dir": data_dir, "image_cache": kept, "feature_cache": absolute(config.feature_cache)}
 
 
 def flower_environment(home: Path, config: RunConfig) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -27,11 +28,11 @@ from fedjtt.config import RunConfig
 from fedjtt.data.grouped import Splits
 from fedjtt.data.sampling import blank
 from fedjtt.evaluation import outputs_of
-from fedjtt.methods.base import builder_of
 from fedjtt.models import FlatModel, build_model
 from fedjtt.provide import splits_of
 from fedjtt.seeding import torch_generator
 from fedjtt.tracking import write_atomically
+from fedjtt.workspace import builder_of
 
 CONFIG = Path(__file__).parent / "configs" / "d3m-lds.toml"
 PROJECTIONS, RIDGES, KERNELS = ("factored", "dense"), (0.0, 0.01, 0.1, 1.0, 10.0), ("trak", "newton")
@@ -76,7 +77,7 @@ def trained(config: RunConfig, splits: Splits, path: Path) -> Tensor:
 def model_of(config: RunConfig, splits: Splits, weights: Tensor) -> FlatModel:
     """Return a network with the given weights."""
     shape, labels = tuple(splits.train.x.shape[1:]), splits.train.num_labels
-    model = build_model(builder_of(config), shape, labels, torch_generator(0, "weights"))
+    model = build_model(builder_of(config), shape, labels, None)
     model.load(weights)
     return model
 
@@ -114,12 +115,9 @@ def scores_of(models: Sequence[Features], kernel: str, ridge: float) -> Tensor:
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Return Spearman's correlation of every column, ``[columns]``; equal values share no rank: outputs have none."""
-    ranks = [each.argsort(dim=0).argsort(dim=0).double() for each in (first, second)]
-    centred = [each - each.mean(dim=0) for each in ranks]
-    lengths = [each.norm(dim=0) for each in centred]
-    found: Tensor = (centred[0] * centred[1]).sum(dim=0) / (lengths[0] * lengths[1])
-    return found
+    """Return Spearman's correlation of every column, ``[columns]``."""
+    ranks = [pd.DataFrame(each.numpy()).rank() for each in (first, second)]
+    return torch.from_numpy(ranks[0].corrwith(ranks[1]).to_numpy(copy=True))
 
 
 def linear_datamodeling_score(scores: Tensor, members: Tensor, outputs: Tensor) -> float:

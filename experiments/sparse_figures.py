@@ -1,7 +1,9 @@
 """The figure over densities: accuracies of sparse networks, with the dense ones as lines, a row for each dataset."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,6 +27,7 @@ from fedjtt.choices import DATA_KEYS
 DENSITY = "rest-density"
 _MEASURES = {WGA: "worst-group accuracy", "test.conflicting-accuracy": "accuracy, conflicting"}
 _DENSE = {"erm": GREY, "jtt": PURPLE, "group-balanced": GREEN}
+_DASHES = ("-.", ":", "--", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def accuracy_against_density(groups: Groups) -> Figure | None:
@@ -41,13 +44,13 @@ def accuracy_against_density(groups: Groups) -> Figure | None:
     shown = [row for setting in (*sparse, *dense) for row in groups[setting]]
     figure, places = new_figure(1.0 + 2.5 * len(data), provenance(shown), len(_MEASURES) * len(data), len(_MEASURES))
     lines = list(dict.fromkeys(setting.without(DENSITY, *DATA_KEYS) for setting in sparse))
-    styles = distinct_styles(lines)
+    styles, dashes = distinct_styles(lines), _dashes_of(dense)
     for place, axes in enumerate(places):
         own, measure = data[place // len(_MEASURES)], list(_MEASURES)[place % len(_MEASURES)]
         here = {setting: groups[setting] for setting in (*dense, *sparse) if _data_of(setting) == own}
         for line in lines:
             _draw_line(axes, here, line, measure, styles)
-        _draw_dense(axes, here, measure)
+        _draw_dense(axes, here, measure, dashes)
         density_axis(axes, densities)
         percent_axis(axes, f"{_MEASURES[measure]} (test)")
         if len(data) > 1:
@@ -82,11 +85,20 @@ def _draw_line(
         draw_means(axes, sorted(found), [found[density] for density in sorted(found)], line.label, styles[line])
 
 
-def _draw_dense(axes: Axes, groups: Groups, measure: str) -> None:
+def _dashes_of(dense: Sequence[Setting]) -> dict[Setting, Any]:
+    """Return each line's dashes, other ones for each setting of a method: its colour is the method's."""
+    found: dict[Setting, Any] = {}
+    for method in _DENSE:
+        own = dict.fromkeys(setting.without(*DATA_KEYS) for setting in dense if setting.get("method") == method)
+        found |= zip(own, cycle(_DASHES))
+    return found
+
+
+def _draw_dense(axes: Axes, groups: Groups, measure: str, dashes: Mapping[Setting, Any]) -> None:
     for setting, rows in groups.items():
         value, colour = estimate(rows, measure), _DENSE.get(setting.get("method"))
         if value is not None and colour is not None:
-            label = setting.without(*DATA_KEYS).label
-            dash = "-." if setting.get("robust") == "central" else ":"
-            axes.axhline(value.mean, color=colour, linewidth=1.2, linestyle=dash, label=f"{label}, dense")
+            line = setting.without(*DATA_KEYS)
+            label = f"{line.label}, dense"
+            axes.axhline(value.mean, color=colour, linewidth=1.2, linestyle=dashes[line], label=label)
             axes.axhspan(max(0, value.low), min(1, value.high), color=colour, alpha=0.1, linewidth=0)

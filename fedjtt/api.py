@@ -16,8 +16,9 @@ from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import NoRows
 from fedjtt.errors import ConfigError, DataError
+from fedjtt.frozen import Frozen, composed
 from fedjtt.hosts import hosts_of
-from fedjtt.methods.base import Array, builder_of, trained_on
+from fedjtt.methods.base import Array, trained_on
 from fedjtt.methods.group_moments import gather_spectra
 from fedjtt.models import ModelBuilder, build_model
 from fedjtt.provide import (
@@ -36,6 +37,7 @@ from fedjtt.server_app import Outcome, run_method
 from fedjtt.simulation import InProcessGrid, ReplyObserver
 from fedjtt.spectrum import Spectra
 from fedjtt.workers import WorkerPool
+from fedjtt.workspace import builder_of
 from strategies.known import Owner, nobody
 from strategies.staged import Observer, StagedStrategy
 
@@ -115,6 +117,8 @@ def _providers(
         return provide_parts(hosts_of(config)), provide_parts([NoRows()]), nobody
     if config.own_data:
         raise ConfigError(f"dataset is {config.dataset}, but data is given as well; leave one of the two out")
+    if splits is not None and (frozen := Frozen.of_run(config)) is not None:
+        splits = frozen.seen(splits)
     parts = machines_of(config) if splits is None else spread(splits, config, train_rows)
     held = server_data(splits_of(config) if splits is None else splits)
 
@@ -192,11 +196,12 @@ def train(
     splits = _with_validation(datasets, config, sizes)
     builder = None if isinstance(model, str) else model
     build = builder_of(config, builder)
-    outcome = simulate(config, splits, _rows_of(partition, len(splits.train)), observer, None, builder)
-    shape = tuple(splits.train.x.shape[1:])
-    network = build_model(build, shape, sizes[0], torch_generator(0, "weights"), config.device)
+    shape, frozen = tuple(splits.train.x.shape[1:]), Frozen.of_run(config)
+    seen = splits if frozen is None else frozen.seen(splits)
+    outcome = simulate(config, seen, _rows_of(partition, len(splits.train)), observer, None, builder)
+    network = build_model(build, tuple(seen.train.x.shape[1:]), sizes[0], None, config.device)
     network.load(torch.from_numpy(outcome.weights))
-    return TrainedModel(network.module.eval(), outcome.result)
+    return TrainedModel(composed(config, shape, network.module).eval(), outcome.result)
 
 
 def _columns(data: Columns) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fedjtt.choices import AUTO_GROUPS, PICTURES, TEXTS, WHOLE_IMAGES
+from fedjtt.choices import AUTO_GROUPS, PICTURES, TEXTS, TORCHVISION, WHOLE_IMAGES
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -21,6 +21,7 @@ AUTO_MODEL = {
 }
 # Of a sentence for networks of our own, of all that is read for the others; the latter two as published.
 AUTO_MAX_LENGTH = {"sick": 32, "multinli": 128, "civilcomments": 300}
+AUTO_PRETRAINED = "imagenet"
 AUTO_TEXT_MODEL = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
 
@@ -61,6 +62,8 @@ def automatic(config: "RunConfig") -> dict[str, Any]:
         found["difficulty"] = AUTO_DIFFICULTY[config.dataset]
     if config.dataset in TEXTS:
         found["max_length"] = AUTO_MAX_LENGTH[config.dataset]
+    if found["model"] in TORCHVISION:
+        found["pretrained"] = AUTO_PRETRAINED
     if found["model"] in AUTO_TEXT_MODEL:
         found["text_model"] = AUTO_TEXT_MODEL[found["model"]]
     return {name: value for name, value in found.items() if getattr(config, name) == "auto"}

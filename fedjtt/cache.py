@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from fedjtt.choices import DATA_KEYS
 
 CACHE_VARIABLE = "FEDJTT_STAGE_CACHE"
-STAGE_KEYS = (*DATA_KEYS, "train-on", "seed", "threads", "device", "model", "model-width", "model-depth")
+STAGE_KEYS = (
+    *DATA_KEYS, "train-on", "seed", "threads", "device", "model", "model-width", "model-depth", "pretrained",
+    "features",
+)  # fmt: skip
 """What every stage that trains depends on."""
 
 

@@ -45,6 +45,18 @@ FIXED_GROUPS = {"group-balanced": "true", "agnostic": "machine"}
 TRANSFORMERS = ("bert", "distilbert")
 """Networks that the extra ``text`` is needed for: pretrained ones, each with a tokenizer of its own."""
 
+TORCHVISION = ("torchvision-resnet18", "torchvision-resnet34", "torchvision-resnet50", "torchvision-convnext-tiny")
+"""Networks of torchvision's, for photographs."""
+
+NORMED = ("cmnist-cnn", "resnet18", *TORCHVISION)
+"""Named networks with norms of any kind."""
+
+BATCH_NORMED = TORCHVISION[:3]
+"""Named networks with running statistics beside their weights."""
+
+PRETRAINED = (*TORCHVISION, *TRANSFORMERS)
+"""Networks that there are pretrained weights for."""
+
 OF_TEXT = ("bag-of-embeddings", *TRANSFORMERS)
 """Networks that take tokens only."""
 
@@ -55,11 +67,11 @@ SIZED_BY: dict[str, tuple[str, ...]] = {
     "mlp": ("width", "depth"),
     "logistic": (),
     "bag-of-embeddings": ("width",),
-    **dict.fromkeys(TRANSFORMERS, ()),
+    **dict.fromkeys(PRETRAINED, ()),
 }
 """Networks, each with what can make it larger or smaller: the keys ``model-width`` and ``model-depth``."""
 
-OF_IMAGES = ("lenet", "cmnist-cnn", "resnet18")
+OF_IMAGES = ("lenet", "cmnist-cnn", "resnet18", *TORCHVISION)
 """Networks that take images only."""
 
 GROUPS = ("true", "inferred", "class")

@@ -25,7 +25,7 @@ from fedjtt.keys.run import RunKeys
 from fedjtt.rules import bad_value, contradiction
 
 # What cannot change a result (another place, another way to compute the same bits) stays out of a run's id.
-PLACES = ("engine", "workers", "device", "out", "data-dir", "image-cache", "download")
+PLACES = ("engine", "workers", "device", "out", "data-dir", "image-cache", "feature-cache", "download")
 NOT_IN_ID = frozenset({*PLACES, "on-restart", "round-timeout", "connect-timeout"})
 
 

@@ -1,8 +1,9 @@
 """Convolutional networks of the debiasing literature, with group norms in place of batch norms.
 
-A batch norm's running statistics are no weights: over machines they would have to be joined by another rule than the
-weights, and nothing of a batch may leak into another machine's. A group norm (Wu and He 2018) has none, and is the same
-in training and evaluation.
+A batch norm's running statistics are no weights: they follow a machine's own data, tell of it, and their mean over
+machines lacks the spread between these. Published results on photographs have them all the same, and so have
+:mod:`fedjtt.backbones`. A group norm (Wu and He 2018) has none, and is the same in training and evaluation: where
+nothing pretrained asks for the other, it is the default.
 """
 
 import math

@@ -10,6 +10,7 @@ from fedjtt.choices import (
     PICTURES,
     TABLES,
     TEXTS,
+    TORCHVISION,
     TRANSFORMERS,
     UNPAINTED,
     WHOLE_IMAGES,
@@ -40,7 +41,7 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
         return unpainted_contradiction(config) if config.dataset in UNPAINTED else None
     about = f"but with dataset {config.dataset}"
     for key, nothing in OF_MADE_DATA.items():
-        if values[key] != nothing:
+        if values[key] != nothing and not (key == "download" and _fetches_weights(config)):
             return f"{key} is {values[key]}, {about} every machine has rows of its own; leave {key} out"
     if config.robust == "central":
         return f"robust is central, {about} the server holds no data; set robust to federated"
@@ -60,6 +61,13 @@ def own_data_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
+def _fetches_weights(config: "RunConfig") -> bool:
+    """Return whether a network's pretrained weights are what may be downloaded."""
+    if config.model in TORCHVISION:
+        return config.pretrained in ("auto", "imagenet")
+    return config.dataset in TEXTS and config.model in TRANSFORMERS
+
+
 KINDS = {
     **dict.fromkeys(TABLES, "a table"),
     **dict.fromkeys(PICTURES, "made of photographs"),
@@ -71,8 +79,7 @@ def unpainted_contradiction(config: "RunConfig") -> str | None:
     """Return what is about painted digits where the dataset is a published table, photographs or texts, or None."""
     values = config.flat()
     for key, nothing in OF_PAINTED_DATA.items():
-        fetched = key == "download" and config.dataset in TEXTS and config.model in TRANSFORMERS
-        if values[key] != nothing and not fetched:
+        if values[key] != nothing and not (key == "download" and _fetches_weights(config)):
             return f"{key} is {values[key]}, but dataset {config.dataset} is {KINDS[config.dataset]}; leave {key} out"
     if config.model in OF_IMAGES and config.dataset in TABLES:
         return (

@@ -1,23 +1,23 @@
 """From a config, or a node's own words, to the file of a host's rows: read once in a process, while it is the same."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, reduce
 from operator import add
 from pathlib import Path
 
-from fedjtt.config import RunConfig
+from fedjtt.config import RunConfig, digest_of
 from fedjtt.data.encoding import Encoding
 from fedjtt.data.heart4 import HOSTS, heart4_file, heart4_schema
 from fedjtt.data.host import Host, ImageHost, TableHost
 from fedjtt.data.host_format import HostFormat, read_host_format
 from fedjtt.data.host_schema import read_schema
 from fedjtt.data.host_table import read_table
+from fedjtt.data.options import folder_of_names
 from fedjtt.data.toml_table import read_toml
 from fedjtt.errors import ConfigError, DataError
+from fedjtt.frozen import Frozen
 
-DATA_VARIABLE = "FEDJTT_DATA"
 DATA_FILE, DATA_FORMAT = "data-file", "data-format"
 """What a node calls its file, and that file's format, in Flower's node config."""
 
@@ -26,7 +26,7 @@ _Signature = tuple[tuple[int, int] | None, ...]
 
 def data_folder(config: RunConfig) -> Path:
     """Return the folder that the names of own files start from: data-dir, FEDJTT_DATA or the current one."""
-    return Path(config.data_dir or os.environ.get(DATA_VARIABLE, ""))
+    return folder_of_names(config.data_dir)
 
 
 def check_size(config: RunConfig, num_partitions: int) -> None:
@@ -91,7 +91,7 @@ def _load(config: RunConfig, number: int, path: Path, named_format: Path | None)
     form = named_format or (beside if beside.is_file() else None)
     schema = None if config.dataset == "heart4" else data_folder(config) / config.schema_file
     signature = tuple(_stamp(each) for each in (path, form, schema))
-    return _read(config.dataset, path, form, schema, config.seed, number, signature)
+    return _read(config.dataset, path, form, schema, config.seed, number, signature, Frozen.of_run(config))
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
@@ -110,6 +110,7 @@ def _read(
     seed: int,
     number: int,
     signature: _Signature,  # noqa: ARG001 (a file that has changed is read again)
+    frozen: Frozen | None,
 ) -> Host:
     with _private(form):
         host_format = HostFormat() if form is None else read_host_format(form)
@@ -122,7 +123,10 @@ def _read(
         with _private(schema):
             images = parse_image_schema(read_toml(schema), str(schema))
         splits = load_image_folder(path.parent, path, images, host_format, seed, number)
-        return ImageHost(splits, fingerprint_of(images), number)
+        if frozen is None:
+            return ImageHost(splits, fingerprint_of(images), number)
+        # Hosts whose frozen networks differ must not learn one layer together.
+        return ImageHost(frozen.seen(splits), digest_of([fingerprint_of(images), frozen.fingerprint]), number)
     with _private(schema):
         columns = read_schema(schema)
     with _private(form):

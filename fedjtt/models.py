@@ -4,16 +4,18 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedjtt.backbones import TorchvisionBuilder
 from fedjtt.bag_of_embeddings import BagOfEmbeddings
 from fedjtt.choices import SIZED_BY
 from fedjtt.convnets import ColouredMnistCNN, ResNet18, check_images, scaled
 from fedjtt.errors import ConfigError, nearest
+from fedjtt.initial_values import initialise, keep_statistics, make_room
 from fedjtt.pretrained_text import PretrainedText
 
 
@@ -129,69 +131,65 @@ class SizedModel:
         return MODELS[self.name](input_shape, num_labels, **size)
 
 
-def _make_room(model: nn.Module) -> None:
-    """Give parameters that are shapes only a place in memory; ``to_empty`` would import sympy for it, half a second."""
-    made: dict[nn.Parameter, nn.Parameter] = {}  # two layers may share one
-    for layer in model.modules():
-        for name, shape in list(layer.named_parameters(recurse=False)):
-            if shape not in made:
-                made[shape] = nn.Parameter(torch.empty(shape.shape, dtype=shape.dtype))
-            setattr(layer, name, made[shape])
-
-
-def _initialise(model: nn.Module, generator: torch.Generator) -> None:
-    """Draw torch's default initial values, but from our generator: constructors would read the global one."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            if module.bias is not None:
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, generator=generator)
-        elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
-            module.weight.fill_(1.0)
-            module.bias.fill_(0.0)
-        elif next(module.parameters(recurse=False), None) is not None:
-            raise ConfigError(f"no initial values are defined for a layer of type {type(module).__name__}")
-
-
 class FlatModel:
-    """A network whose parameters and gradients are views of two vectors.
+    """A network whose parameters, gradients and running statistics are views of two vectors.
 
     One vector makes every step that runs over all parameters (optimiser, averaging, sending, hashing) one
-    operation instead of one per tensor, and one array in a message instead of ten.
+    operation instead of one per tensor, and one array in a message instead of ten. Batch norms' running means and
+    variances, which no gradient changes, are the vector's end: so they travel, are averaged, hashed and kept as the
+    weights are.
 
     Attributes
     ----------
     module : nn.Module
         The network.
-    vector, gradient : Tensor
-        float32 ``[num_parameters]``, in the order of ``module.parameters()``.
+    vector : Tensor
+        float32 ``[num_parameters + running]``: parameters in the order of ``module.parameters()``, then running
+        statistics in that of ``module.buffers()``.
+    weights, gradient : Tensor
+        float32 ``[num_parameters]``: the vector's beginning, which is what is trained, and its gradient.
+    running : int
+        How many running statistics there are; 0 without a batch norm.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        parameters = list(module.parameters())
-        self.vector = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self.gradient = torch.zeros_like(self.vector)
-        offset = 0
-        for parameter in parameters:
-            end = offset + parameter.numel()
-            parameter.data = self.vector[offset:end].view(parameter.shape)
-            parameter.grad = self.gradient[offset:end].view(parameter.shape)
-            offset = end
+        parameters, statistics = list(module.parameters()), list(module.named_buffers())
+        held = [*(p.detach() for p in parameters), *(buffer for _, buffer in statistics)]
+        self.vector = torch.cat([each.reshape(-1) for each in held])
+        self.running = sum(buffer.numel() for _, buffer in statistics)
+        self.weights = self.vector[: len(self.vector) - self.running]
+        self.gradient = torch.zeros_like(self.weights)
+        ends = list(accumulate((each.numel() for each in held), initial=0))
+        views = [
+            self.vector[first:end].view(each.shape) for each, (first, end) in zip(held, pairwise(ends), strict=True)
+        ]
+        for parameter, view, (first, end) in zip(parameters, views, pairwise(ends), strict=False):
+            parameter.data = view
+            parameter.grad = self.gradient[first:end].view(parameter.shape)
+        self._variances = []
+        for (name, _), view in zip(statistics, views[len(parameters) :], strict=True):
+            owner, _, own_name = name.rpartition(".")
+            setattr(module.get_submodule(owner), own_name, view)
+            if own_name == "running_var":
+                self._variances.append(view)
 
     def load(self, vector: Tensor) -> None:
-        """Overwrite all parameters with a vector of the same length."""
+        """Overwrite all parameters and running statistics with a vector of the same length.
+
+        A variance is never negative here. The means that weights are joined by keep it so (the server joins running
+        statistics by no other, see :mod:`fedjtt.methods.averaging`), rounding and a broken machine do not.
+        """
         self.vector.copy_(vector)
+        for variance in self._variances:
+            variance.clamp_(min=0)
 
 
 def build_model(
     name: str | ModelBuilder,
     input_shape: tuple[int, ...],
     num_labels: int,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
     device: str = "cpu",
 ) -> FlatModel:
     """Build a network with initial values from `generator`.
@@ -200,6 +198,8 @@ def build_model(
     ----------
     name : str or callable
         A key of ``MODELS``, or a function of (input_shape, num_labels) that returns a module (a ``SizedModel`` is one).
+    generator : torch.Generator or None
+        None: its values mean nothing until others are loaded, and no pretrained ones are looked for.
 
     Raises
     ------
@@ -211,16 +211,21 @@ def build_model(
     builder = SizedModel(name) if isinstance(name, str) else name
     with torch.device("meta"):  # shapes only: nothing is drawn
         module = builder(input_shape, num_labels)
-    if (buffer := next(module.named_buffers(), None)) is not None:
-        raise ConfigError(
-            f"the model has a buffer {buffer[0]!r}: only parameters are initialised and sent; use no buffers"
-        )
-    _make_room(module)
-    with torch.no_grad():
-        _initialise(module, generator)
-        if isinstance(module, PretrainedText):
-            module.load_pretrained()
+    keep_statistics(module)
+    make_room(module)
+    if generator is not None:
+        with torch.no_grad():
+            _fill(module, builder, generator)
     return FlatModel(module.to(device))
+
+
+def _fill(module: nn.Module, builder: ModelBuilder, generator: torch.Generator) -> None:
+    if isinstance(builder, TorchvisionBuilder):
+        builder.fill(module, generator)
+        return
+    initialise(module, generator)
+    if isinstance(module, PretrainedText):
+        module.load_pretrained()
 
 
 def digest(vector: Tensor) -> str:

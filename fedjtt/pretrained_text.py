@@ -3,6 +3,7 @@
 Dropout is off: it would draw from torch's global generator, and equal seeds would no longer give equal weights.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedjtt.errors import ConfigError
+from fedjtt.initial_values import make_room
 
 WITHOUT_DROPOUT = {
     "bert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
@@ -104,16 +106,41 @@ class PretrainedText(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``[n, num_labels]`` of tokens ``[n, length]``; padding is not looked at."""
+        first = self.first(x)
+        return self.out(first if self.between is None else functional.relu(self.between(first)))  # type: ignore[no-any-return]
+
+    def first(self, x: Tensor) -> Tensor:
+        """Return what the pretrained body says of the first token, ``[n, width]``; BERT's own layer on it included."""
         x = x.long()
         mask = (x != self._padding).long()
         if self.between is not None:
-            first = self.body(input_ids=x, attention_mask=mask).last_hidden_state[:, 0]
-            return self.out(functional.relu(self.between(first)))  # type: ignore[no-any-return]
+            return self.body(input_ids=x, attention_mask=mask).last_hidden_state[:, 0]  # type: ignore[no-any-return]
         ends = (x == self._separator).long()
         second = ((ends.cumsum(dim=1) - ends) > 0).long() * mask
         places = torch.arange(x.shape[1], device=x.device).unsqueeze(0)
         said = self.body(input_ids=x, attention_mask=mask, token_type_ids=second, position_ids=places)
-        return self.out(said.pooler_output)  # type: ignore[no-any-return]
+        return said.pooler_output  # type: ignore[no-any-return]
+
+
+class _First(nn.Module):
+    """A text network without what stands behind its pretrained body."""
+
+    def __init__(self, text: PretrainedText) -> None:
+        super().__init__()
+        self.text = text
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.text.first(x)
+
+
+@lru_cache(maxsize=2)
+def _values_digest(name: str, download: bool) -> str:
+    """Return the SHA-256 (hex) of a pretrained body's values, and of the version that computes with them."""
+    found = hashlib.sha256(_package().__version__.encode())
+    for key, value in sorted(_read("AutoModel", name, download).state_dict().items()):
+        found.update(key.encode())
+        found.update(value.float().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -135,3 +162,21 @@ class PretrainedBuilder:
     def __call__(self, input_shape: tuple[int, ...], num_labels: int) -> nn.Module:
         """Build the network; its values are those of :meth:`PretrainedText.load_pretrained` once that was called."""
         return PretrainedText(self.kind, self.name, self.download, input_shape[-1], num_labels)
+
+    def frozen(self, input_shape: tuple[int, ...], device: str) -> nn.Module:
+        """Return the pretrained body in evaluation mode: from tokens to what it says of the first one."""
+        with torch.device("meta"):  # nothing is drawn
+            text = PretrainedText(self.kind, self.name, self.download, input_shape[-1], 1)
+        make_room(text)
+        with torch.no_grad():
+            text.load_pretrained()
+        return _First(text).requires_grad_(requires_grad=False).eval().to(device)
+
+    @property
+    def width(self) -> int:
+        """How many numbers the body says of a token."""
+        return int(_read("AutoConfig", self.name, self.download).hidden_size)
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 (hex) of the body's values."""
+        return _values_digest(self.name, self.download)

@@ -9,16 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fedjtt.backbones import TorchvisionBuilder
 from fedjtt.choices import PICTURES, TABLES, TEXTS, TRANSFORMERS, WHOLE_IMAGES
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
-from fedjtt.data.options import DataOptions
+from fedjtt.data.options import DATA_VARIABLE, DataOptions
 from fedjtt.data.partition import partition, split_evenly
 from fedjtt.data.sources import load
 from fedjtt.errors import ConfigError
-from fedjtt.hosts import DATA_VARIABLE, check_size, host_of, hosts_of
+from fedjtt.frozen import Frozen
+from fedjtt.hosts import check_size, host_of, hosts_of
 from fedjtt.methods.base import Array, NodeData, Part, trained_on, whole
+from fedjtt.workspace import pretrained_of
 
 Provider = Callable[[RunConfig, int, int], NodeData | Host | NoRows]
 
@@ -78,7 +81,12 @@ def splits_of(config: RunConfig) -> Splits:
     """Load a config's dataset; a process keeps the last one."""
     if config.own_data:
         raise ConfigError(f"the rows of dataset {config.dataset} lie with its machines; there is no whole to look at")
-    return _load(data_options(config))
+    return _seen(data_options(config), Frozen.of_run(config))
+
+
+@lru_cache(maxsize=1)
+def _seen(options: DataOptions, frozen: Frozen | None) -> Splits:
+    return _load(options) if frozen is None else frozen.seen(_load(options))
 
 
 def server_data(splits: Splits) -> NodeData:
@@ -133,6 +141,8 @@ def machines_of(config: RunConfig) -> list[NodeData]:
 
 def check_data(config: RunConfig) -> None:
     """Load what the config names, so that whatever is wrong with it is said before anything is computed."""
+    if isinstance(builder := pretrained_of(config), TorchvisionBuilder):
+        builder.check()
     if config.own_data:
         hosts_of(config)
     else:

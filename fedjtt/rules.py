@@ -2,9 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from fedjtt.automatic import AUTO_SERVER_RATE, model_of
-from fedjtt.choices import OF_TEXT, REMOVING, SIZED_BY, TEXTS
+from fedjtt.automatic import AUTO_SERVER_RATE
+from fedjtt.choices import REMOVING
 from fedjtt.data_rules import own_data_contradiction, picture_contradiction, text_contradiction
+from fedjtt.model_rules import (
+    attribution_contradiction,
+    features_contradiction,
+    named_norms_contradiction,
+    pretrained_contradiction,
+    size_contradiction,
+)
 
 if TYPE_CHECKING:
     from fedjtt.config import RunConfig
@@ -159,20 +166,6 @@ def sparse_contradiction(config: "RunConfig") -> str | None:
     return None
 
 
-def size_contradiction(config: "RunConfig") -> str | None:
-    """Return what would make a network larger or smaller that has only one size, or None."""
-    model = model_of(config)
-    for size in ("width", "depth"):
-        name, fitting = f"model_{size}", [name for name, sizes in SIZED_BY.items() if size in sizes]
-        others = [each for each in fitting if (each in OF_TEXT) == (config.dataset in TEXTS)]
-        value = getattr(config, name)
-        if model not in fitting and value != type(config).model_fields[name].default:
-            key = f"model-{size}"
-            instead = f", or set model to {' or '.join(others)}" if others else ""
-            return f"{key} is {value}, but model is {model}; leave {key} out{instead}"
-    return None
-
-
 JUDGES = (
     own_data_contradiction,
     picture_contradiction,
@@ -180,6 +173,10 @@ JUDGES = (
     privacy_contradiction,
     secure_contradiction,
     size_contradiction,
+    pretrained_contradiction,
+    features_contradiction,
+    attribution_contradiction,
+    named_norms_contradiction,
     validation_contradiction,
     sparse_contradiction,
 )

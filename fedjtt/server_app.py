@@ -18,6 +18,7 @@ from fedjtt.checkpoint import Checkpoints
 from fedjtt.client_app import make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.errors import FedJTTError
+from fedjtt.frozen import said_of
 from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Trained
 from fedjtt.methods.census import count_population
@@ -84,7 +85,7 @@ def run_method(
     server_node = InProcessGrid(make_client_app(server_data, cache, model_builder), own, machines=1)
     # Nobody knows whether the hosts' files are what they were when a stage was kept.
     strategy = StagedStrategy(config, server_node, observer, None if config.own_data else cache, owner, checkpoints)
-    for text in notes:
+    for text in (*notes, *said_of(config)):
         strategy.note(text)
     trained = strategy.run(grid)
     config = strategy.config
@@ -93,7 +94,7 @@ def run_method(
         "config": config.flat(),
         "run-id": run_id,
         "digest": digest(torch.from_numpy(trained.weights)),
-        "parameters": int(trained.weights.size),
+        **_sizes(strategy, trained),
         **figures,
         "identification": trained.identification,
         "head": trained.head,
@@ -107,6 +108,11 @@ def run_method(
         "privacy": strategy.noise.spent(),
     }
     return Outcome(result, trained.weights, trained.history, strategy.talk.register.ledger())
+
+
+def _sizes(strategy: StagedStrategy, trained: Trained) -> dict[str, int]:
+    """Count what of the selected model was trained, and what followed the batches."""
+    return {"parameters": int(trained.weights.size) - strategy.running, "running-statistics": strategy.running}
 
 
 def _figures(strategy: StagedStrategy, trained: Trained) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedjtt.data.grouped import GroupedDataset
 from fedjtt.data.sampling import gather
-from fedjtt.errors import DivergedError
+from fedjtt.errors import ConfigError, DivergedError
 from fedjtt.models import FlatModel
 from fedjtt.objectives import OBJECTIVES, cross_entropies, proximal_gradient
 from fedjtt.optimisers import make_optimiser
@@ -131,6 +131,7 @@ class Trainer:
         Where in the stage the steps are: the schedule and the average follow the stage's global step.
     average : Tensor or None
         The average of weights so far; used with ``averaging = ema``, where None starts it at the model's weights.
+        Running statistics are averaged with them.
     live : LiveWeights or None
         Which weights are trained, of a network of which the others are 0; None: all.
     """
@@ -145,8 +146,8 @@ class Trainer:
     ) -> None:
         self.model, self.settings, self.span = model, settings, span
         self._live = None if live is None else live.to(model.vector.device)
-        self._optimiser = make_optimiser(settings.optimizer, model.vector, settings.momentum, settings.weight_decay)
-        self._anchor = model.vector.clone() if settings.proximal_mu else None
+        self._optimiser = make_optimiser(settings.optimizer, model.weights, settings.momentum, settings.weight_decay)
+        self._anchor = model.weights.clone() if settings.proximal_mu else None
         self._running = (model.vector if average is None else average).clone() if settings.averaging == "ema" else None
         self._next = span.first
         self.loss_sum = 0.0
@@ -160,7 +161,7 @@ class Trainer:
             Where the loss is not finite.
         """
         model, settings, step = self.model, self.settings, self._next
-        loss = loss_of(model.module(x))
+        loss = loss_of(self._logits(x))
         _differentiate(model, loss)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -171,13 +172,28 @@ class Trainer:
         if settings.clip_norm:
             shorten(model.gradient, settings.clip_norm)
         if self._anchor is not None:
-            model.gradient += proximal_gradient(model.vector, self._anchor, settings.proximal_mu)
+            model.gradient += proximal_gradient(model.weights, self._anchor, settings.proximal_mu)
         total, peak = self.span.total, settings.learning_rate
         self._optimiser.step(model.gradient, learning_rate_at(step, total, peak, settings.schedule, settings.warm_up))
         if self._running is not None:
             self._running.lerp_(model.vector, 1 - ema_decay_at(step))
         self._next += 1
         return value
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Return the logits in training mode, in which batch norms take a batch's own mean and follow it."""
+        module = self.model.module
+        if not module.training:
+            module.train()
+        try:
+            return module(x)  # type: ignore[no-any-return]
+        except ValueError as error:
+            if len(x) > 1 or not self.model.running:
+                raise
+            raise ConfigError(
+                f"a batch of one example has no variance that a batch norm could divide by ({error}); let every "
+                "machine have two examples or more, or use a model with group norms, such as resnet18"
+            ) from None
 
     def average(self) -> Tensor | None:
         """Return the average of the weights, where there is one.
@@ -231,7 +247,6 @@ def train(
     device = model.vector.device
     trainer = Trainer(model, settings, span, average, live)
     objective = OBJECTIVES[settings.objective]
-    model.module.train()
     for offset, rows in enumerate(batches):
         label = dataset.label[rows].to(device)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.exception import AggregationError
 from flwr.serverapp.strategy import (
@@ -19,8 +20,10 @@ from flwr.serverapp.strategy import (
     MultiKrum,
 )  # fmt: skip
 
+from fedjtt.automatic import AUTO_SERVER_RATE
 from fedjtt.config import RunConfig
 from fedjtt.errors import EngineError
+from fedjtt.methods.averaging import weighted_mean
 from fedjtt.methods.base import Array
 from fedjtt.records import from_array_record, to_array_record
 
@@ -77,14 +80,25 @@ def identify_aggregator(config: RunConfig) -> "Aggregator":
 
 
 class Aggregator:
-    """A Flower rule fed with vectors: state such as Adam's moments lives in the rule, from round to round."""
+    """A Flower rule fed with vectors: state such as Adam's moments lives in the rule, from round to round.
+
+    Attributes
+    ----------
+    steps : bool
+        Whether the rule steps along the mean update, and so may go beyond the machines' values.
+    """
 
     def __init__(self, name: str, terms: _Terms) -> None:
         self._rule = AGGREGATORS[name](terms)
-        self.name = name
+        self.name, self.steps = name, name in AUTO_SERVER_RATE
 
-    def combine(self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]]) -> Array:
+    def combine(
+        self, server_round: int, current: Array, updates: Sequence[tuple[Array, float]], running: int = 0
+    ) -> Array:
         """Return the joined weights.
+
+        A rule that steps along the mean update joins what is trained; the running statistics behind it are the
+        machines' mean, since a step could bring a variance below 0. All other rules stay between the machines' values.
 
         Parameters
         ----------
@@ -92,12 +106,18 @@ class Aggregator:
             The weights that the round started from.
         updates : sequence of (ndarray, float)
             The machines' weights and sizes, ordered by partition id.
+        running : int
+            How many of the last numbers are batch norms' running statistics; only a rule that steps asks.
 
         Raises
         ------
         EngineError
             Where the rule cannot work with these updates.
         """
+        if running and self.steps:
+            trained, sizes = len(current) - running, [size for _, size in updates]
+            moved = self.combine(server_round, current[:trained], [(each[:trained], size) for each, size in updates])
+            return np.concatenate([moved, weighted_mean([each[trained:] for each, _ in updates], sizes)])
         self._remember(current)
         replies = [_update_message(position, vector, size) for position, (vector, size) in enumerate(updates)]
         try:

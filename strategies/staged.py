@@ -1,6 +1,7 @@
 """The Flower strategy that runs a method's stages over a Grid: the same for every method, engine and host."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from logging import INFO
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from fedjtt.methods.base import Array, Payload, Place, Scalar, Trained
 from fedjtt.methods.prepare import prepare_machines
 from fedjtt.methods.reference import find_reference, with_its_cost
 from fedjtt.methods.registry import METHODS
+from fedjtt.model_rules import check_norms
 from fedjtt.records import from_records, to_array_record
 from strategies.aggregators import identify_aggregator, robust_aggregator
 from strategies.conversation import Conversation
@@ -98,6 +100,11 @@ class StagedStrategy(Strategy):
         """Bytes between server and machines by stage."""
         return self.talk.traffic
 
+    @cached_property
+    def running(self) -> int:
+        """How many numbers at the weights' end are batch norms' running statistics."""
+        return self.talk.ask("server", "network", Payload())[0].integer("running")
+
     # --- what Flower calls ---
 
     def summary(self) -> None:
@@ -169,6 +176,7 @@ class StagedStrategy(Strategy):
     def run(self, grid: Grid) -> Trained:
         """Run the method's stages with the machines behind `grid` and return the selected model."""
         self.connect(grid)
+        check_norms(self.config, self.running)
         self.reference = find_reference(self)
         return with_its_cost(METHODS[self.config.method].coordinate(self), self.reference, self.config)
 
@@ -203,7 +211,8 @@ class StagedStrategy(Strategy):
             self._aggregators[stage] = made(self.config)
             if server_round > 1 and (state := self._saved.get(f"aggregator/{stage}")) is not None:
                 self._aggregators[stage].resume(state)
-        joined = self._aggregators[stage].combine(server_round, current, updates)
+        aggregator = self._aggregators[stage]
+        joined = aggregator.combine(server_round, current, updates, self.running if aggregator.steps else 0)
         self._current = self.noise.on(joined, sum(size for _, size in updates), stage, server_round)
         return self._current
 
@@ -260,11 +269,8 @@ class StagedStrategy(Strategy):
             self.talk.register.unpack(about)
             for stage, (sent, received) in about["traffic"].items():
                 self.book(stage, sent, received)
-            last = (
-                f"after {about['told'][-1][0]} round {about['told'][-1][1]}"
-                if about["told"]
-                else "before its first round"
-            )
+            stage, number, *_ = about["told"][-1] if about["told"] else ("", 0)
+            last = f"after {stage} round {number}" if stage else "before its first round"
             self.note(f"the run was broken off {last} and went on from its checkpoint")
             for line in about["told"]:  # whoever watches sees the rounds that were made before
                 self.progress(*line)

@@ -1,6 +1,7 @@
 """The schema: names, defaults, bad values one by one, and what a run's id depends on."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -57,8 +58,9 @@ OTHER: dict[str, Any] = {
     "aggregator": "fedmedian", "server-learning-rate": 0.9, "proximal-mu": 0.1, "fraction-train": 0.5,
     "min-machines": 0.5, "max-failed-rounds": 1, "round-timeout": 9.0, "connect-timeout": 9.0,
     "secure-aggregation": True, "on-restart": "resume",
-    "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "selection": "last",
-    "evaluation-at": "machines", "seed": 1, "threads": 2,
+    "max-update-norm": 9.0, "model": "mlp", "model-width": 1.5, "model-depth": 3, "pretrained": "none",
+    "features": "cached", "feature-cache": "there",
+    "selection": "last", "evaluation-at": "machines", "seed": 1, "threads": 2,
     "engine": "flower", "workers": 2, "device": "cuda", "out": "there",
 }  # fmt: skip
 
@@ -77,7 +79,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert set(choices.METHODS) == set(METHODS)
     assert set(choices.AGGREGATORS) == set(AGGREGATORS)
     assert set(choices.DIFFICULTIES) == {"auto", *DIFFICULTIES}
-    assert set(allowed("model")) == {"auto", *MODELS, *choices.TRANSFORMERS}
+    assert set(allowed("model")) == {"auto", *MODELS, *choices.PRETRAINED}
     assert set(allowed("corner")) == set(CORNERS)
 
 
@@ -694,6 +696,63 @@ def test_a_config_cannot_change_and_replace_validates() -> None:
         config.replace(machines=0)
 
 
+PHOTOGRAPHS: dict[str, Any] = {"dataset": "waterbirds", "model": "torchvision-resnet50"}
+
+
+def test_torchvisions_networks_begin_with_its_weights() -> None:
+    assert RunConfig.parse(PHOTOGRAPHS).pretrained == "imagenet"
+    assert RunConfig.parse({**PHOTOGRAPHS, "pretrained": "own.pth"}).pretrained == "own.pth"
+    assert RunConfig.parse({}).pretrained == "auto"
+    assert RunConfig.parse({**PHOTOGRAPHS, "download": True}).download
+    own = {**OWN, "dataset": "image-folder", "model": "torchvision-resnet18", "download": True}
+    assert RunConfig.parse(own).pretrained == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"pretrained": "imagenet"},
+            "pretrained is imagenet, but model is lenet; leave pretrained out, or set model to",
+        ),
+        ({**PHOTOGRAPHS, "model": "resnet18", "pretrained": "none"}, "but model is resnet18; leave pretrained out"),
+        ({**PHOTOGRAPHS, "pretrained": ""}, "pretrained is empty; give imagenet, none, or a .pth file"),
+        (
+            {**PHOTOGRAPHS, "pretrained": "x.pth", "download": True},
+            "download is True, but dataset waterbirds is made of",
+        ),
+        ({**PHOTOGRAPHS, "model-width": 2}, "model-width is 2.0, but model is torchvision-resnet50; leave model-width"),
+        (
+            {"dataset": "adult", "model": "torchvision-resnet18"},
+            "which needs images, but dataset is adult; set model to",
+        ),
+        ({"method": "auto-d3m", "model": "resnet18"}, "but model resnet18 has norms; set projection to dense, or"),
+        ({**PHOTOGRAPHS, "method": "d3m"}, "but model torchvision-resnet50 has norms; set projection to dense, or"),
+        (
+            {"features": "cached"},
+            "features is cached, but model is lenet, which no pretrained weights are known of; set",
+        ),
+        (
+            {"dataset": "sick", "features": "cached"},
+            "bag-of-embeddings, which no pretrained weights are known of; set model to bert",
+        ),
+        (
+            {**PHOTOGRAPHS, "features": "cached", "pretrained": "none"},
+            "features is cached, but pretrained is none; set",
+        ),
+        (
+            {**PHOTOGRAPHS, "feature-cache": "x"},
+            "feature-cache is 'x', but features is none; leave it out, or set features",
+        ),
+        ({"dataset": "sick", "model": "torchvision-resnet18"}, "but dataset sick is text; set model to"),
+    ],
+)
+def test_what_does_not_go_with_pretrained_weights_is_one_line(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(line)) as caught:
+        RunConfig.parse(values)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
     assert {"engine", "workers", "device", "out", "data-dir", "download"} <= NOT_IN_ID
     assert OTHER.keys() == set(RunConfig.keys())
@@ -717,6 +776,12 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             texts = {**base, "dataset": "sick", **({"model": "bert"} if key == "text-model" else {})}
             assert RunConfig.parse({**texts, key: value}).run_id != RunConfig.parse(texts).run_id
             continue
+        if key in ("pretrained", "features", "feature-cache"):
+            given = {"features": "cached"} if key == "feature-cache" else {}
+            of_photographs = {**base, "dataset": "celeba", "model": "torchvision-resnet18", **given}
+            same = RunConfig.parse({**of_photographs, key: value}).run_id == RunConfig.parse(of_photographs).run_id
+            assert same == (key in NOT_IN_ID)
+            continue
         if key in ("schema-file", "host-files"):
             assert RunConfig.parse({**base, **OWN, key: f"other/{value}"}).run_id != own_first.run_id
             continue
@@ -729,7 +794,10 @@ def test_the_id_hashes_every_key_that_can_change_the_result() -> None:
             assert RunConfig.parse({**base, "model": "mlp", key: value}).run_id not in (first.run_id, changed["model"])
             continue
         changed[key] = RunConfig.parse({**base, **(fixed if key == "dataset" else {}), key: value}).run_id
-    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID - {"image-cache"}
+    assert {key for key, value in changed.items() if value == first.run_id} == NOT_IN_ID - {
+        "image-cache",
+        "feature-cache",
+    }
     different = [value for key, value in changed.items() if key not in NOT_IN_ID]
     assert len(set(different)) == len(different)
 

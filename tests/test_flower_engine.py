@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from flwr.app import Error, Message, RecordDict
 
 import fedjtt
@@ -28,7 +29,9 @@ from fedjtt.simulation import InProcessGrid
 from fedjtt.tracking import RunFolder
 from strategies.exchange import accept
 from tests import tiny
+from tests.data.pictures import write_waterbirds
 from tests.own_hosts import own_config, write_hosts
+from tests.test_backbones import SMALL, torchvisions
 
 REPO = Path(__file__).resolve().parents[1]
 TINY: dict[str, Any] = {**tiny.TINY, "robust": "federated"}
@@ -107,6 +110,24 @@ def test_the_engine_gives_the_same_weights_and_a_complete_folder(tmp_path: Path,
     assert {path.name for path in folder.path.iterdir()} == {
         "config.json", "environment.json", "ledger.csv", "metrics.jsonl", "result.json", "weights.npy", "done",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mark")
+@pytest.mark.parametrize("features", ["none", "cached"])
+def test_pretrained_networks_give_the_same_weights_on_flowers_engine(tmp_path: Path, features: str) -> None:
+    """A network with batch norms, trained whole; and its features, which both engines compute for themselves."""
+    write_waterbirds(tmp_path, each=2)
+    torch.save(torchvisions(SMALL).state_dict(), tmp_path / "weights.pth")
+    wanted = {**TINY, "machines": 2, "method": "erm", "dataset": "waterbirds", "data-dir": str(tmp_path),
+              "image-size": 32, "image-cache": "none", "model": SMALL, "pretrained": "weights.pth",
+              "features": features, "robust-rounds": 1}  # fmt: skip
+    config = RunConfig.parse({**wanted, "engine": "flower", "workers": 2, "out": str(tmp_path / "run")})
+    caches = [{"feature_cache": str(tmp_path / name)} if features == "cached" else {} for name in "ab"]
+    result = run_on_flower(config.replace(**caches[0]), RunFolder(tmp_path / "run", config))
+    expected = fedjtt.simulate(config.replace(engine="in-process", workers=1, **caches[1])).result
+    assert result["digest"] == expected["digest"]
+    assert result["running-statistics"] == (9600 if features == "none" else 0)
 
 
 @pytest.mark.slow

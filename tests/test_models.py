@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedjtt.choices import SIZED_BY, TRANSFORMERS
+from fedjtt.choices import PRETRAINED, SIZED_BY
 from fedjtt.errors import ConfigError
 from fedjtt.models import MODELS, FlatModel, LeNet, SizedModel, build_model, digest
 from fedjtt.seeding import torch_generator
@@ -115,7 +115,7 @@ def test_builders_of_one_size_are_equal_and_of_two_sizes_not() -> None:
 
 def test_the_sizes_that_a_config_may_choose_are_those_of_the_networks() -> None:
     taken = {name: set(inspect.signature(builder).parameters) for name, builder in MODELS.items()}
-    assert {name: set(sizes) for name, sizes in SIZED_BY.items() if name not in TRANSFORMERS} == {
+    assert {name: set(sizes) for name, sizes in SIZED_BY.items() if name not in PRETRAINED} == {
         name: parameters - {"input_shape", "num_labels"} for name, parameters in taken.items()
     }
 

@@ -13,10 +13,10 @@ from experiments.cli import app
 from fedjtt.api import simulate
 from fedjtt.data.text_table import tokens_of
 from fedjtt.errors import ConfigError
-from fedjtt.methods.base import builder_of
 from fedjtt.models import build_model
 from fedjtt.pretrained_text import PretrainedBuilder, tokenised, tokenizer_of
 from fedjtt.seeding import torch_generator
+from fedjtt.workspace import builder_of
 from tests.data.made_texts import make_sick, options_of
 from tests.tiny import tiny_config
 

@@ -43,7 +43,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
         (check, "check_command"),
     ):
         monkeypatch.setattr(home, name, lambda *_: called.append("data_command"))
-    monkeypatch.setattr(reproduce, "reproduce_command", lambda *_: called.append("reproduce_command"))
+    monkeypatch.setattr(reproduce, "list_command", lambda *_: called.append("reproduce_command"))
     monkeypatch.setattr(spectrum_report, "spectrum_report", lambda *_: called.append("analyse_command"))
     monkeypatch.chdir(ROOT)
     result = CliRunner().invoke(app, arguments)
@@ -53,7 +53,7 @@ def test_every_fedjtt_command_is_understood(arguments: list[str], monkeypatch: p
 
 def test_there_are_commands_to_check() -> None:
     assert {arguments[0] for arguments in commands("fedjtt")} == {
-        "run", "sweep", "reproduce", "report", "explain", "analyse", "attribute", "data"
+        "run", "sweep", "report", "explain", "analyse", "attribute", "data", "reproduce"
     }  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
+from fedjtt.data.options import DATA_VARIABLE
 from fedjtt.data.sampling import stored
-from fedjtt.hosts import DATA_VARIABLE
 from fedjtt.provide import fast_layout, splits_of
 
 Side = Callable[[], float]

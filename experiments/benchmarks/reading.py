@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from experiments.benchmarks.harness import Row, Setting, interleaved, medians_of, one_thread, ratios_of, timed
+from fedjtt.data.feature_rows import Inputs
 from fedjtt.data.grouped import Splits
-from fedjtt.data.image_rows import ImageRows
 from fedjtt.data.options import DataOptions
 from fedjtt.data.sampling import gather, stored
 from fedjtt.data.sources import load
 
-Make = Callable[[Tensor | ImageRows, Tensor], Tensor]
+Make = Callable[[Inputs, Tensor], Tensor]
 CELEBA_ROWS, CELEBA_SIZE = 202_599, (178, 218)
 PHOTOGRAPHS, QUICK_PHOTOGRAPHS = 400, 40
 BATCH = 32

@@ -1,4 +1,4 @@
-"""What sparsity costs and saves on a CPU: a training step with a mask, inference with and without sparse kernels."""
+"""What sparsity costs and saves on a CPU: training with a mask that changes, and inference by sparse kernels."""
 
 from functools import partial
 
@@ -14,11 +14,12 @@ from fedjtt.sparse.density import live_counts
 from fedjtt.sparse.kernels import compressed
 from fedjtt.sparse.layout import Layout
 from fedjtt.sparse.live import LiveWeights
-from fedjtt.sparse.mask import first_mask
-from fedjtt.training import Span, TrainSettings, train
+from fedjtt.sparse.mask import Mask, changed, changing, first_mask
+from fedjtt.training import Span, TrainSettings, gradient_of, train
 
 TARGET = 1.1
 BATCH, STEPS, QUICK_STEPS = 64, 200, 4
+PERIOD, RATE = 100, 0.3
 PASSES, QUICK_PASSES, IMAGES = 50, 2, 500
 SHAPE, LABELS = (3, 28, 28), 10
 SETTINGS = TrainSettings(learning_rate=0.01, momentum=0.9, weight_decay=0.001, averaging="ema", clip_norm=2.0)
@@ -45,11 +46,28 @@ def images(count: int) -> GroupedDataset:
 
 
 def steps_of(builder: SizedModel, masked: bool, steps: int, dataset: GroupedDataset) -> float:
-    """Return the seconds of so many steps of training."""
+    """Return the seconds of so many steps of training, with a mask also of its change in every period."""
     model, mask = sparse_model(builder, 0.05)
     batches = torch.arange(steps * BATCH).view(steps, BATCH) % len(dataset)
-    live = LiveWeights(mask) if masked else None
-    return timed(partial(train, model, dataset, batches, SETTINGS, Span(0, steps, steps), live=live))
+
+    def work() -> None:
+        now, layout = mask.numpy(), Layout.of(model.module)
+        for first in range(0, steps, PERIOD):
+            span = Span(first, min(first + PERIOD, steps), steps)
+            if masked:
+                now = grown(model, layout, now, dataset, batches[first])
+            live = LiveWeights(torch.from_numpy(now)) if masked else None
+            train(model, dataset, batches[span.first : span.last], SETTINGS, span, live=live)
+
+    return timed(work)
+
+
+def grown(model: FlatModel, layout: Layout, mask: Mask, dataset: GroupedDataset, rows: Tensor) -> Mask:
+    """Return a mask after a change by the gradient of a batch, of which the network then has the weights."""
+    gradient = gradient_of(model, dataset, rows, None, rows)
+    new = changed(layout, mask, model.vector.numpy(), gradient.numpy(), changing(layout, mask, RATE))
+    model.vector.mul_(torch.from_numpy(new & mask))
+    return new
 
 
 def passes_of(module: nn.Module, passes: int, x: Tensor) -> float:
@@ -74,7 +92,8 @@ def run(setting: Setting) -> list[Row]:
         sides = [partial(steps_of, builder, masked, steps, dataset) for masked in (True, False)]
         figures = interleaved(sides, setting.pairs)
         ours, theirs = medians_of(figures)
-        how = f"density .05, {steps} steps of {BATCH}: {ours:.3f} s, without a mask {theirs:.3f} s"
+        changes = f"a change in {PERIOD}"
+        how = f"density .05, {steps} steps of {BATCH}, {changes}: {ours:.3f} s, without a mask {theirs:.3f} s"
         rows.append(Row(f"sparse step: {name}", ratios_of(figures, 0, 1), TARGET, how))
     x = gather(dataset.x, torch.arange(IMAGES))
     for name, builder in JUDGED.items():

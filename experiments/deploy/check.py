@@ -19,8 +19,8 @@ from experiments.deploy.identity import code_digest, installed_versions, same_ve
 from experiments.deploy.layout import FORMAT, MANIFEST, SERVER, Address
 from fedjtt.client_app import held_by
 from fedjtt.config import RunConfig
+from fedjtt.data.options import DATA_VARIABLE
 from fedjtt.errors import ConfigError, UserError
-from fedjtt.hosts import DATA_VARIABLE
 from fedjtt.methods.base import NodeData
 from fedjtt.provide import provide_server_data
 

@@ -20,7 +20,7 @@ CHUNK_NUMBERS = 2**25
 
 
 class Gradients:
-    """A network at fixed weights, of which outputs and gradients are asked; the weights are copied.
+    """A network at fixed weights, of which outputs and gradients are asked in evaluation mode; the weights are copied.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ class Gradients:
         named = dict(self.module.named_parameters())
         copies = {name: weight.detach().to(dtype, copy=True) for name, weight in named.items()}
         self.chosen = {name: copy for name, copy in copies.items() if not last or id(named[name]) in last}
-        self.fixed = {name: copy for name, copy in copies.items() if name not in self.chosen}
+        running = {name: each.to(dtype, copy=True) for name, each in self.module.named_buffers()}
+        self.fixed = {name: copy for name, copy in copies.items() if name not in self.chosen} | running
         self.shapes = {name: tuple(weight.shape) for name, weight in self.chosen.items()}
         self.size = sum(map(math.prod, self.shapes.values()))
         self.chunk = max(1, min(CHUNK, CHUNK_NUMBERS // self.size))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fedjtt.data.image_rows import ImageRows
+from fedjtt.data.feature_rows import Inputs
 from fedjtt.errors import DataError
 
 
@@ -16,9 +16,10 @@ class GroupedDataset:
 
     Attributes
     ----------
-    x : Tensor or ImageRows
+    x : Tensor or ImageRows or FeatureRows
         uint8 ``[n, ...]`` (images, scaled to [0, 1] when a batch is made), float32 ``[n, ...]``, or int32 tokens
-        ``[n, length]``, of pairs of texts ``[n, 2, length]``; or images on disk, read when a batch is made.
+        ``[n, length]``, of pairs of texts ``[n, 2, length]``; or images on disk, read when a batch is made; or what a
+        frozen network sees of any of these.
         :func:`fedjtt.data.sampling.gather` makes batches of all of them.
     label : Tensor
         int64 ``[n]``, from 0 to ``num_labels - 1``.
@@ -33,7 +34,7 @@ class GroupedDataset:
         label and kind; whatever else asks for groups means those of label and attribute.
     """
 
-    x: Tensor | ImageRows
+    x: Inputs
     label: Tensor
     attribute: Tensor | None
     id: Tensor

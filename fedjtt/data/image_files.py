@@ -28,6 +28,13 @@ class PixelSource(Protocol):
     def shape(self) -> tuple[int, int, int, int]:
         """Images, height, width, channels."""
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of what decides the pixels, beside what the files hold."""
+
+    def stamps(self) -> NDArray[np.uint32]:
+        """Return a number for every image that is another one where its file was replaced."""
+
     def read(self, rows: NDArray[np.int64]) -> Pixels:
         """Return rows, uint8 ``[len(rows), height, width, channels]``."""
 

@@ -8,8 +8,14 @@ from fedjtt.data.recipes import PUBLISHED_SIZE
 from fedjtt.data.spurious import CORNERS, DIFFICULTIES
 from fedjtt.errors import ConfigError, nearest
 
+DATA_VARIABLE = "FEDJTT_DATA"
 NO_CACHE = "none"
 """The value of ``image-cache`` that keeps nothing."""
+
+
+def folder_of_names(data_dir: str) -> Path:
+    """Return the folder that files' names start from: data-dir, FEDJTT_DATA or the current one."""
+    return Path(data_dir or os.environ.get(DATA_VARIABLE, ""))
 
 
 def cache_dir() -> Path:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from fedjtt.data.feature_rows import FeatureRows, Inputs
 from fedjtt.data.image_rows import ImageRows
 from fedjtt.errors import DataError
 
@@ -63,19 +64,19 @@ def draw_batches(weights: Tensor, batch_size: int, steps: int, generator: torch.
     return shuffled_passes(weights, batch_size, steps, generator)
 
 
-def stored(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
+def stored(x: Inputs, rows: Tensor) -> Tensor:
     """Return the rows of x as they are stored: images that have not been read yet are read now.
 
     Images keep the channels-last layout in which they are stored: the convolutions are faster in it.
     """
-    if isinstance(x, ImageRows):
+    if isinstance(x, ImageRows | FeatureRows):
         return x.read(rows)
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
     return x.index_select(0, rows)
 
 
-def gather(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
+def gather(x: Inputs, rows: Tensor) -> Tensor:
     """Return the rows of x as float32, images (uint8) scaled to [0, 1] or, where they say how, standardised."""
     batch = stored(x, rows)
     if isinstance(x, ImageRows):
@@ -83,7 +84,7 @@ def gather(x: Tensor | ImageRows, rows: Tensor) -> Tensor:
     return batch.float().div_(255) if batch.dtype == torch.uint8 else batch
 
 
-def blank(x: Tensor | ImageRows) -> Tensor:
+def blank(x: Inputs) -> Tensor:
     """Return one example of zeros as :func:`gather` would give it, which a network's layers can be seen with."""
     whole = isinstance(x, Tensor) and x.dtype == torch.int32  # tokens
     return torch.zeros(1, *x.shape[1:], dtype=torch.int32 if whole else torch.float32)

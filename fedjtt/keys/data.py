@@ -31,8 +31,8 @@ class DataKeys(Keys):
     )
     download: bool = Field(
         False,
-        description="let missing files be downloaded: MNIST's into data-dir, a text-model's where transformers keeps "
-        "its own",
+        description="let missing files be downloaded: MNIST's into data-dir, pretrained weights where transformers and "
+        "torchvision keep their own",
     )
     difficulty: str = choice(
         "auto",

@@ -78,8 +78,24 @@ class RobustKeys(Keys):
     model: str = choice(
         "auto",
         ("auto", *SIZED_BY),
-        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; cmnist-cnn and resnet18 have "
-        "group norms; bert and distilbert need the extra text",
+        "network; auto: lenet for images, mlp for columns, bag-of-embeddings for texts; cmnist-cnn and resnet18 are "
+        "for small images and have group norms; torchvision-... are for photographs, the resnets with batch norms; "
+        "bert and distilbert need the extra text",
+    )
+    pretrained: str = Field(
+        "auto",
+        description="weights that a torchvision network begins with; imagenet: torchvision's own (IMAGENET1K_V1); "
+        "none: drawn by seed; or a .pth file of a state dict, from data-dir on; the last layer is always drawn; auto: "
+        "imagenet",
+    )
+    features: str = choice(
+        "none",
+        ("none", "cached"),
+        "cached: the pretrained network is frozen, what its last layer sees of an example is computed once on each "
+        "host and kept, and a linear layer over that is all that is trained; none: the whole network is trained",
+    )
+    feature_cache: str = Field(
+        "", description="folder in which features are kept; empty: fedjtt/features in the user's cache"
     )
     model_width: float = Field(
         1.0,

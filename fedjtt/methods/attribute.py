@@ -55,7 +55,7 @@ def measure(node: Node, request: Payload) -> Payload:
     """Report how many weights attribution takes gradients by, and to how many numbers these are projected."""
     model = node.load(request.arrays["weights"])
     last = node.config.attribution_layers == "last"
-    parameters = sum(p.numel() for p in last_layer(model.module).parameters()) if last else len(model.vector)
+    parameters = sum(p.numel() for p in last_layer(model.module).parameters()) if last else len(model.weights)
     return Payload(numbers={"parameters": parameters, "width": min(parameters, node.config.projection_dimension)})
 
 

@@ -17,21 +17,23 @@ def by_size(span: Span, share: float) -> Span:
 
 
 def normalised(
-    current: Array, updates: list[tuple[Array, float]], steps: list[int], momentum: float
+    current: Array, updates: list[tuple[Array, float]], steps: list[int], momentum: float, running: int = 0
 ) -> list[tuple[Array, float]]:
     """Return updates as if all machines had gone equally far: FedNova (Wang et al. 2020).
 
     A machine's change is divided by the weight that its steps' gradients have in it (with momentum m, t steps weigh
     ``(t - m (1 - m^t) / (1 - m)) / (1 - m)``) and multiplied by the mean of these, so that a machine with more steps
-    does not pull the objective towards its own data.
+    does not pull the objective towards its own data. The last `running` numbers, which no gradient moves, stay as they
+    are: a variance that went on beyond where a machine brought it could become negative.
     """
     reach = [(t - momentum * (1 - momentum**t) / (1 - momentum)) / (1 - momentum) for t in steps]
     total = sum(size for _, size in updates)
     mean = sum(size * own for (_, size), own in zip(updates, reach, strict=True)) / total
-    return [
-        (current + (weights - current) * np.float32(mean / own), size)
-        for (weights, size), own in zip(updates, reach, strict=True)
-    ]
+    trained, further = len(current) - running, []
+    for (weights, size), own in zip(updates, reach, strict=True):
+        moved = current[:trained] + (weights[:trained] - current[:trained]) * np.float32(mean / own)
+        further.append((np.concatenate([moved, weights[trained:]]), size))
+    return further
 
 
 def weighted_mean(vectors: list[Array], sizes: list[float]) -> Array:

@@ -7,7 +7,6 @@ knows Flower: records, client_app and strategies carry the payloads over whichev
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedjtt.cache import StageCache
-from fedjtt.choices import TRANSFORMERS
 from fedjtt.config import RunConfig
 from fedjtt.data.grouped import GroupedDataset, Splits
 from fedjtt.data.host import Host, NoRows
-from fedjtt.errors import ConfigError
-from fedjtt.models import FlatModel, ModelBuilder, SizedModel, build_model
-from fedjtt.pretrained_text import PretrainedBuilder
+from fedjtt.models import FlatModel, ModelBuilder
 from fedjtt.seeding import torch_generator
+from fedjtt.workspace import builder_of, initial_values, network_of
 
 if TYPE_CHECKING:
     from fedjtt.methods.lesson import Lesson
@@ -119,31 +116,6 @@ def whole(splits: Splits) -> NodeData:
     return NodeData(*(Part(data, torch.arange(len(data))) for data in (splits.train, splits.validation, splits.test)))
 
 
-def builder_of(config: RunConfig, own: ModelBuilder | None = None) -> ModelBuilder:
-    """Return what builds a run's network: the caller's own function, or what the config names.
-
-    Raises
-    ------
-    ConfigError
-        Where the caller's own is to have another size.
-    """
-    named = SizedModel(config.model, config.model_width, config.model_depth)
-    if own is not None and named != SizedModel(config.model):
-        raise ConfigError("model-width and model-depth are for named models; leave them out where model is a function")
-    if own is None and config.model in TRANSFORMERS:
-        return PretrainedBuilder(config.model, config.text_model, config.download)
-    return own or named
-
-
-@lru_cache(maxsize=4)
-def _workspace(
-    builder: ModelBuilder, shape: tuple[int, ...], num_labels: int, seed: int, device: str, purpose: str
-) -> tuple[FlatModel, Tensor]:
-    # Building a network costs as much as training a small machine's round.
-    model = build_model(builder, shape, num_labels, torch_generator(seed, purpose), device)
-    return model, model.vector.clone()
-
-
 @dataclass
 class Node:
     """A machine, as the node's half of an algorithm sees it.
@@ -173,21 +145,24 @@ class Node:
         A process has one network for all its machines, and a second one in slot 1 for methods that train two; what is
         returned is valid until the next call. A `purpose` of its own has initial weights of its own.
         """
-        model, initial = self._workspace(purpose or PURPOSES[slot])
-        model.load(initial)
+        purpose = purpose or PURPOSES[slot]
+        model = self.network(purpose)
+        model.load(initial_values(*self._about_network(), self.config.seed, purpose))
         return model
 
     def load(self, weights: Array, slot: int = 0) -> FlatModel:
-        """Return a network with the given weights, float32 ``[num_parameters]``."""
-        model, _ = self._workspace(PURPOSES[slot])
+        """Return a network with the given weights, as :attr:`fedjtt.models.FlatModel.vector` orders them."""
+        model = self.network(PURPOSES[slot])
         model.load(torch.from_numpy(weights))
         return model
 
-    def _workspace(self, purpose: str) -> tuple[FlatModel, Tensor]:
+    def network(self, purpose: str = PURPOSES[0]) -> FlatModel:
+        """Return the process's network for a purpose, with whatever values it has."""
+        return network_of(*self._about_network(), self.config.device, purpose)
+
+    def _about_network(self) -> tuple[ModelBuilder, tuple[int, ...], int]:
         dataset = self.data.train.dataset
-        builder = builder_of(self.config, self.model_builder)
-        shape = tuple(dataset.x.shape[1:])
-        return _workspace(builder, shape, dataset.num_labels, self.config.seed, self.config.device, purpose)
+        return builder_of(self.config, self.model_builder), tuple(dataset.x.shape[1:]), dataset.num_labels
 
     def generator(self, purpose: str, server_round: int = 0) -> torch.Generator:
         """Return this machine's generator for a purpose and a round."""
@@ -208,6 +183,10 @@ class Server(Protocol):
     @property
     def initial(self) -> Array | None:
         """Weights to start from in place of the seed's, or None."""
+
+    @property
+    def running(self) -> int:
+        """How many numbers at the weights' end are batch norms' running statistics, which no gradient trains."""
 
     @property
     def reference(self) -> Mapping[str, Array] | None:
@@ -258,7 +237,7 @@ class Trained:
     Attributes
     ----------
     weights : ndarray
-        float32 ``[num_parameters]``.
+        float32, as :attr:`fedjtt.models.FlatModel.vector` orders them.
     history : list of dict
         A line a round.
     seconds : dict

@@ -19,9 +19,10 @@ from fedjtt.methods.assess import assess_weights
 from fedjtt.methods.base import Array, Node, Payload, Server, Trained
 from fedjtt.methods.census import Population, count_population
 from fedjtt.methods.find_harmful import Found, find_harmful
-from fedjtt.methods.fit import FitPlan, fit_rounds, initial_weights
+from fedjtt.methods.fit import FitPlan, fit_rounds
 from fedjtt.methods.identification import added_up
 from fedjtt.methods.lesson import Lesson
+from fedjtt.methods.network import initial_weights
 from fedjtt.methods.removal import IDS, LIMIT, MAJORITY, ZERO, limit_for, stays
 
 STAGE = "attributed"

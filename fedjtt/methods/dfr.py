@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +18,8 @@ from fedjtt.l1_logistic import LIMIT, Fitted, minimise
 from fedjtt.methods.averaging import ordered_sum
 from fedjtt.methods.base import Array, Payload, Place, Server, Trained
 from fedjtt.methods.erm import ERM
-from fedjtt.methods.fit import initial_weights
 from fedjtt.methods.identification import added_up
+from fedjtt.methods.network import initial_weights
 from fedjtt.methods.subsets import limits_of
 
 PENALTIES = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
@@ -66,7 +65,9 @@ def refit(server: Server, weights: Array) -> tuple[Array, dict[str, Any]]:
         "fits-exchanges": fitted.exchanges,
         "residual": float(fitted.residual.max()),
     }
-    return np.concatenate([weights[: -len(layer)], layer]), about
+    refitted, end = weights.copy(), len(weights) - server.running
+    refitted[end - len(layer) : end] = layer
+    return refitted, about
 
 
 def count_validation(server: Server, weights: Array, keep: bool = False) -> tuple[Tensor, int]:

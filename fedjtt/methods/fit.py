@@ -20,9 +20,10 @@ from fedjtt.data.sampling import draw_batches
 from fedjtt.keys.methods import MethodKeys
 from fedjtt.methods.assess import SELECTION_SCORE, assess_weights, ranked
 from fedjtt.methods.averaging import by_size, normalised, shortened, weighted_mean
-from fedjtt.methods.base import PURPOSES, Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
+from fedjtt.methods.base import Array, Method, Node, Payload, Place, Scalar, Server, Trained, seconds_of
 from fedjtt.methods.census import Population
 from fedjtt.methods.lesson import Course, Lesson, all_places, whole_batch
+from fedjtt.methods.network import initial_weights, purpose_of
 from fedjtt.methods.robust_steps import batch_size_of, epochs_of, planned_steps
 from fedjtt.training import Span, Terms, TrainSettings, train
 
@@ -135,32 +136,6 @@ def _nothing(config: RunConfig, request: Payload, told: Payload) -> Payload:
     return Payload({**arrays, **told.arrays}, {**numbers, **told.numbers})
 
 
-def purpose_of(purpose: str, request: Payload) -> str:
-    """Return what a choice is made for, apart for each of several models that a method trains (``model``, from 0)."""
-    number = request.numbers.get("model", 0)
-    return f"{purpose}/{number}" if number else purpose
-
-
-def initial_weights(server: Server, request: Payload | None = None) -> Array:
-    """Return the weights to start from: given ones, or the run's, which the server's own node derives from the seed."""
-    number = 0 if request is None else request.numbers.get("model", 0)
-    if server.initial is not None and not number:
-        return server.initial
-    about = Payload(numbers={"model": number} if number else {})
-    return server.ask("server", "initial", about)[0].arrays["weights"]
-
-
-def initial(node: Node, request: Payload) -> Payload:
-    """Report the run's initial weights.
-
-    ``slot`` in the request: those of a method's second network; ``model``: of another of several alike.
-    """
-    slot = request.integer("slot") if "slot" in request.numbers else 0
-    return Payload(
-        {"weights": node.initial_model(slot, purpose_of(PURPOSES[slot], request)).vector.cpu().numpy().copy()}
-    )
-
-
 def fit_rounds(server: Server, plan: FitPlan) -> Trained:
     """Run the rounds of the robust stage where ``robust`` says, and select a round's model on validation.
 
@@ -261,7 +236,7 @@ class _Rounds:
         updates = [(reply.arrays["weights"], size) for reply, size in zip(replies, sizes, strict=True)]
         if self.config.aggregator == "fednova":
             steps = [reply.integer("steps") for reply in replies]
-            updates = normalised(current, updates, steps, self.config.momentum)
+            updates = normalised(current, updates, steps, self.config.momentum, self.server.running)
         self.weights = course.spread(self.server.combine(server_round, current, updates))
         if self.config.averaging == "ema":
             averages = [reply.arrays["average"] for reply in replies]

@@ -31,7 +31,7 @@ def sum_features(node: Node, request: Payload) -> Payload:
     part = node.data.train
     if part.dataset.attribute is None:
         raise ConfigError("no attribute of train is known, so there are no groups to compare; name an attribute")
-    weights, parameters = request.arrays["weights"], len(node.initial_model().vector)
+    weights, parameters = request.arrays["weights"], len(node.network().vector)
     if len(weights) != parameters:
         raise ConfigError(
             f"the weights are {len(weights)} numbers, and model {node.config.model} has {parameters} for this data; "

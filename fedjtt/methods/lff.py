@@ -59,7 +59,6 @@ class LffLesson(Lesson):
         self.losses = Smoothed(len(part)), Smoothed(len(part))
         span = Span(request.integer("first"), request.integer("last"), request.integer("total"))
         self.trainer = Trainer(node.load(self.sent, SLOT), train_settings(node.config, averaging="none"), span)
-        self.trainer.model.module.train()
 
     def _weighed(self, losses: Tensor, places: Tensor) -> Tensor:
         biased, debiased = (

@@ -14,7 +14,7 @@ from fedjtt.methods.cvar_dro import CvarDRO
 from fedjtt.methods.d3m import D3M
 from fedjtt.methods.dfr import DFR
 from fedjtt.methods.erm import ERM
-from fedjtt.methods.fit import fit, initial
+from fedjtt.methods.fit import fit
 from fedjtt.methods.group_dro import GroupDRO
 from fedjtt.methods.group_moments import sum_features
 from fedjtt.methods.grouping import name_own
@@ -28,6 +28,7 @@ from fedjtt.methods.judge import judge
 from fedjtt.methods.lff import LfF
 from fedjtt.methods.look import look
 from fedjtt.methods.masked import remember
+from fedjtt.methods.network import initial, network
 from fedjtt.methods.prepare import describe, on_prepared, prepare
 from fedjtt.methods.removal import drop, rank
 from fedjtt.methods.rest import REST
@@ -54,8 +55,8 @@ METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 # Flower's message types: (category, action), as a run asks for them one after another.
 CATEGORIES = {
     "describe": "query", "prepare": "query",
-    "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train", "lend": "train",
-    "judge": "train", "refer": "evaluate",
+    "network": "query", "census": "query", "initial": "query", "identify": "train", "learn": "train", "look": "train",
+    "lend": "train", "judge": "train", "refer": "evaluate",
     "name": "query", "tally": "query", "sketch": "query", "mask": "query", "slopes": "query", "fit": "train",
     "assess": "evaluate",
     "keys": "query", "shares": "query", "reveal": "query",
@@ -68,6 +69,7 @@ CATEGORIES = {
 
 _PLAIN: dict[str, Action] = {
     "census": census,
+    "network": network,
     "initial": initial,
     "identify": identify,
     "learn": learn,

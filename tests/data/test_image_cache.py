@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedjtt.data import image_cache
+from fedjtt.data import row_file
 from fedjtt.data.image_cache import ImageCache, cache_file
 from fedjtt.data.image_files import ImageFiles, Pixels
 from fedjtt.data.recipes import crop_and_resize
@@ -89,7 +89,7 @@ def test_a_row_that_was_left_half_written_is_decoded_again(files: ImageFiles, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_cache, "_write_at", killed)
+        patch.setattr(row_file, "_write_at", killed)
         with pytest.raises(KeyboardInterrupt):
             opened(files).read(ALL[4:])
     assert path.read_bytes()[4 * ROW : 4 * ROW + ROW // 2] == expected[4].tobytes()[: ROW // 2]
@@ -128,7 +128,7 @@ def test_a_file_that_was_cut_short_is_filled_again(files: ImageFiles) -> None:
 
 
 def test_many_reads_are_let_go_of(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_cache, "RESIDENT_BYTES", 3 * ROW)
+    monkeypatch.setattr(row_file, "RESIDENT_BYTES", 3 * ROW)
     cache, expected = opened(files), files.read(ALL)
     for _ in range(3):
         for row in ALL:
@@ -150,7 +150,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 while times == "for-ever":
     for row in range(images):
-        cache._write(row)
+        cache._rows.write(row, files.decoded(row))
 print(int(cache.read(np.arange(images)).astype(np.int64).sum()))
 """
 
@@ -200,7 +200,7 @@ def test_a_damaged_image_is_named_and_its_row_stays_open(files: ImageFiles) -> N
 
 def free(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """Let every disk have this much free."""
-    monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
+    monkeypatch.setattr(row_file.shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
 
 
 def test_a_disk_that_is_too_small_is_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_disk_that_fills_up_is_one_line(files: ImageFiles, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     cache = opened(files)
-    monkeypatch.setattr(image_cache, "_write_at", full)
+    monkeypatch.setattr(row_file, "_write_at", full)
     with pytest.raises(DataError, match=rf"cannot be kept in {cache.path}: No space left on device; name another"):
         cache.read(ALL)
 

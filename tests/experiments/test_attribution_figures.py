@@ -98,6 +98,7 @@ def test_a_line_for_each_way_to_remove_and_for_what_removes_none() -> None:
         "D3M": [10, 50, 70.5, 200], "random removal": [10, 50, 200], "majority removal": [10, 50, 200],
         "Auto-D3M": [10, 50],
     }  # fmt: skip
+    assert figure.axes[0].xaxis.get_major_formatter()(40000) == "40,000"
 
 
 def test_one_number_is_no_line() -> None:

@@ -56,6 +56,18 @@ def test_lines_are_means_over_density_and_dense_networks_are_level() -> None:
     assert wga.get_xscale() == "log"
 
 
+def test_settings_of_a_dense_method_have_its_colour_and_dashes_of_their_own() -> None:
+    values = {"dataset": "coloured-mnist", "spurious-strength": 0.995, "robust": "central", "method": "jtt"}
+    other = [row_of({**values, "seed": seed, "identify-stop": "val-groups"}, 0.4) for seed in (0, 1)]
+    figure = accuracy_against_density(by_setting([row for rows in groups_of().values() for row in rows] + other))
+    assert figure is not None
+    axes = figure.axes[0]
+    lines = [line for line in axes.get_lines() if str(line.get_label()).startswith("JTT")]
+    assert len(lines) == 2
+    assert len({line.get_color() for line in lines}) == 1
+    assert len({str(line.get_linestyle()) for line in lines}) == 2
+
+
 def test_each_level_of_conflict_has_a_row() -> None:
     figure = accuracy_against_density(groups_of((0.995, 0.98)))
     assert figure is not None

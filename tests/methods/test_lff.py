@@ -9,8 +9,8 @@ import torch
 import fedjtt
 from fedjtt.errors import ConfigError
 from fedjtt.methods.base import Node, Payload
-from fedjtt.methods.fit import initial
 from fedjtt.methods.lff import BIASED, LARGEST, SLOT, LffCourse, LffLesson, Smoothed
+from fedjtt.methods.network import initial
 from tests.tiny import node_of, tiny_config, tiny_splits
 
 

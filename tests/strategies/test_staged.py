@@ -10,8 +10,8 @@ from flwr.app import ArrayRecord, Error, Message, RecordDict
 from fedjtt.errors import EngineError
 from fedjtt.methods.base import Payload
 from fedjtt.methods.census import count_population
-from fedjtt.methods.fit import initial_weights
 from fedjtt.methods.look import lookers
+from fedjtt.methods.network import initial_weights
 from fedjtt.records import from_records, to_array_record, to_reply
 from fedjtt.simulation import InProcessGrid
 from tests.tiny import asked, node_of, parts_of_a_run, tiny_config, tiny_splits

@@ -15,10 +15,11 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 import fedjtt
-from fedjtt.client_app import app
+from fedjtt.client_app import app, make_client_app
 from fedjtt.config import RunConfig
 from fedjtt.errors import ConfigError, EngineError
 from fedjtt.methods.registry import METHODS
+from fedjtt.provide import provide_server_data
 from fedjtt.simulation import InProcessGrid
 from fedjtt.workers import WorkerPool
 from strategies import exchange
@@ -194,7 +195,7 @@ def test_a_worker_killed_at_work_does_not_change_the_weights(tmp_path: Path, mon
 def test_too_few_nodes_say_at_once_that_the_federation_has_another_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "SHORTAGE_SECONDS", 0.0)
     config = RunConfig.parse(TINY)
-    strategy = StagedStrategy(config, InProcessGrid(app, config, 1))
+    strategy = StagedStrategy(config, InProcessGrid(make_client_app(provide_server_data), config, 1))
     with pytest.raises(ConfigError, match=r"machines is 3 but the federation has 2 nodes; make them equal"):
         strategy.run(InProcessGrid(app, config, 2))
 

@@ -64,6 +64,7 @@ def test_a_dataset_that_is_gone_is_said_with_the_run(call: Call, tiny_mnist: Pat
     run = really_run(tmp_path / "run", dataset="spuco-mnist", data_dir=str(tiny_mnist), model="mlp", machines=1)
     moved = tiny_mnist.rename(tmp_path / "moved")
     provide._load.cache_clear()  # another process does not have the data
+    provide._seen.cache_clear()
     provide.machines_of.cache_clear()
     code, out, err = call("analyse", "spectrum", "run", "--quiet")
     assert (code, out) == (2, "")
